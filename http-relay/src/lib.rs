@@ -1,0 +1,19 @@
+//! One HTTP hop, as all three processes make it.
+//!
+//! - [`headers`]: what belongs to one hop is removed, in order, before anything
+//!   of our own is set.
+//! - [`framing`]: lengths and encodings are made anew at each hop.
+//! - [`body`]: streams a body with its trailers; a body that was cut is always an
+//!   error and never looks whole.
+//! - [`upgrade`] and [`splice`]: connections that switch protocols.
+//! - [`status`]: errors as a Kubernetes `Status`.
+
+pub mod body;
+pub mod body_channel;
+pub mod framing;
+pub mod headers;
+pub mod splice;
+pub mod status;
+pub mod upgrade;
+
+pub use body::{Meter, RelayBody, RelayError};

@@ -1,0 +1,147 @@
+//! Joins an upgraded connection with a stream's two bodies, both ways at once.
+//! The end of one direction is passed on as a half-close; a failure of either
+//! ends both.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tunnel_protocol::limits::WRITE_STALL;
+
+use crate::body::{Meter, RelayError, error_chain};
+use crate::body_channel::BodyWriter;
+
+/// Read buffer of one upgraded connection, bytes: a terminal needs a few, and a
+/// copy fills frames of this size. Thousands may be open.
+const CHUNK: usize = 16 * 1024;
+
+/// Counts of the two directions.
+#[derive(Debug, Default)]
+pub struct SpliceMeters {
+    /// From the connection to the stream.
+    pub outgoing: Meter,
+    /// From the stream to the connection.
+    pub incoming: Meter,
+}
+
+/// Runs until both directions have ended or one has failed.
+///
+/// # Errors
+/// [`RelayError`] of the direction that failed; the other one is cut.
+pub async fn splice<I, B>(io: I, incoming: B, outgoing: BodyWriter, meters: &SpliceMeters) -> Result<(), RelayError>
+where
+    I: AsyncRead + AsyncWrite,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let (reader, writer) = tokio::io::split(io);
+    let sending = read_into(reader, outgoing, &meters.outgoing);
+    let receiving = write_from(incoming, writer, &meters.incoming, WRITE_STALL);
+    // On a failure the other half is dropped: its writer cuts the body.
+    tokio::try_join!(sending, receiving).map(|((), ())| ())
+}
+
+async fn read_into<R: AsyncRead + Unpin>(mut reader: R, outgoing: BodyWriter, meter: &Meter) -> Result<(), RelayError> {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(CHUNK);
+        let read = tokio::select! {
+            read = reader.read_buf(&mut buffer) => read,
+            // Nobody reads any more: do not wait for the peer's next byte.
+            () = outgoing.closed() => return Err(RelayError::Ended("the stream's reader is gone")),
+        };
+        match read {
+            Ok(0) => {
+                meter.finish();
+                return outgoing.finish().await.map_err(|_| RelayError::Ended("the stream's reader is gone"));
+            }
+            Ok(count) => {
+                meter.add(count as u64);
+                if outgoing.send(buffer.split().freeze()).await.is_err() {
+                    return Err(RelayError::Ended("the stream's reader is gone"));
+                }
+            }
+            Err(error) => {
+                let error = RelayError::cut(&error);
+                outgoing.cut(error.clone()).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+async fn write_from<B, W>(mut incoming: B, mut writer: W, meter: &Meter, stall: Duration) -> Result<(), RelayError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+    W: AsyncWrite + Unpin,
+{
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| RelayError::Cut(error_chain(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        meter.add(data.remaining() as u64);
+        let write = async {
+            writer.write_all(&data).await?;
+            writer.flush().await
+        };
+        match tokio::time::timeout(stall, write).await {
+            Ok(written) => written.map_err(|error| RelayError::cut(&error))?,
+            Err(_) => return Err(RelayError::Ended("a write made no progress")),
+        }
+    }
+    meter.finish();
+    writer.shutdown().await.map_err(|error| RelayError::cut(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body_channel::channel;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn each_direction_ends_by_itself() {
+        let (peer, io) = duplex(64);
+        let (to_io, incoming) = channel();
+        let (outgoing, from_io) = channel();
+        let meters = SpliceMeters::default();
+        let test = async {
+            let (mut read, mut write) = tokio::io::split(peer);
+            write.write_all(b"ping").await.unwrap();
+            write.shutdown().await.unwrap();
+            // The peer has half-closed, and the other direction still works.
+            assert_eq!(from_io.collect().await.unwrap().to_bytes(), "ping");
+            to_io.send(Bytes::from_static(b"pong")).await.unwrap();
+            to_io.finish().await.unwrap();
+            let mut got = Vec::new();
+            read.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, b"pong");
+        };
+        let (spliced, ()) = tokio::join!(splice(io, incoming, outgoing, &meters), test);
+        spliced.unwrap();
+        assert_eq!((meters.outgoing.bytes(), meters.incoming.bytes()), (4, 4));
+    }
+
+    #[tokio::test]
+    async fn a_cut_of_one_direction_cuts_the_other() {
+        let (_peer, io) = duplex(64);
+        let (to_io, incoming) = channel();
+        let (outgoing, from_io) = channel();
+        to_io.cut(RelayError::Ended("test")).await;
+        let meters = SpliceMeters::default();
+        assert!(splice(io, incoming, outgoing, &meters).await.is_err());
+        assert!(from_io.collect().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_progress_ends() {
+        let (_peer, io) = duplex(1);
+        let (to_io, incoming) = channel();
+        to_io.send(Bytes::from_static(b"more than fits")).await.unwrap();
+        let (_, writer) = tokio::io::split(io);
+        let result = write_from(incoming, writer, &Meter::default(), WRITE_STALL).await;
+        assert!(matches!(result, Err(RelayError::Ended(_))));
+    }
+}

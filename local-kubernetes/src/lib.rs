@@ -1,0 +1,48 @@
+//! A real Kubernetes control plane on loopback, for tests and the demo: etcd,
+//! kube-apiserver and kubectl, without containers.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use local_kubernetes::{Binaries, ControlPlane, Options};
+//!
+//! let binaries = Binaries::obtain(&local_kubernetes::to_stderr)?;
+//! let kubernetes = ControlPlane::start(&binaries, Options::default()).await?;
+//! let token = kubernetes.service_account_token("default", "tester").await?;
+//! println!("curl --oauth2-bearer {token} {}/api", kubernetes.url());
+//! kubernetes.stop().await
+//! # }
+//! ```
+//!
+//! The binaries are those in `KUBEBUILDER_ASSETS`, or are built once from the
+//! public Go modules that the folder `go` pins; see [`Binaries::obtain`].
+
+mod access;
+mod api_client;
+mod binaries;
+mod cache;
+mod certificates;
+mod control_plane;
+mod data_folder;
+mod environment;
+mod go_build;
+mod go_commands;
+mod kubeconfig;
+mod kubernetes_api;
+mod log_tail;
+mod options;
+mod private_file;
+mod process;
+mod reserved_port;
+mod server_files;
+
+pub use access::Subject;
+pub use binaries::Binaries;
+pub use control_plane::ControlPlane;
+pub use kubeconfig::Kubeconfig;
+pub use kubernetes_api::{KubernetesApi, obtain};
+pub use options::Options;
+
+/// Shows a line of progress to whoever looks at the terminal.
+pub fn to_stderr(line: &str) {
+    eprintln!("{line}");
+}

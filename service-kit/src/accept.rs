@@ -1,0 +1,49 @@
+//! The accept loop. It neither dies nor spins: an error is logged and waited
+//! out, and everything slow (TLS, first bytes) happens in the connection's task.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Spawner;
+
+/// Wait after an accept error. Most are "too many open files": they pass when a
+/// connection ends, and until then accept returns at once.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// Accepts until `stop`; each connection runs in a task of its own. At most
+/// `limit` are open: further ones wait in the listener's backlog.
+pub async fn accept_loop<S, F>(listener: TcpListener, limit: usize, spawner: Spawner, stop: CancellationToken, serve: S)
+where
+    S: Fn(TcpStream, SocketAddr) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(limit));
+    let accepting = async {
+        // A semaphore that is never closed always gives a place in the end.
+        while let Ok(place) = places.clone().acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    // Without it a small answer waits for the peer's delayed ACK.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
+                    }
+                    let connection = serve(stream, peer);
+                    spawner.spawn(async move {
+                        let _place = place;
+                        connection.await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accepting).await;
+}

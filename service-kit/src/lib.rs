@@ -1,0 +1,12 @@
+//! What Culvert's long-running binaries share.
+
+pub mod accept;
+pub mod admin;
+pub mod file_watch;
+pub mod http_server;
+pub mod runtime;
+pub mod shutdown;
+pub mod tasks;
+pub mod telemetry;
+pub mod tls;
+pub mod write_stall;

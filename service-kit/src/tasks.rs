@@ -1,0 +1,112 @@
+//! The one place that starts tasks. Each belongs to a [`Tasks`]; when that is
+//! dropped, its tasks end.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Owns tasks. Dropping it ends them at their next wait.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    spawner: Spawner,
+}
+
+/// Starts tasks that a [`Tasks`] owns.
+#[derive(Clone, Debug, Default)]
+pub struct Spawner {
+    tracker: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Tasks {
+    /// No tasks yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A handle that starts tasks here.
+    #[must_use]
+    pub fn spawner(&self) -> Spawner {
+        self.spawner.clone()
+    }
+
+    /// Waits until all tasks have ended by themselves, at most `deadline`; then
+    /// ends the rest.
+    ///
+    /// Returns how many had to be ended.
+    pub async fn drain(self, deadline: Duration) -> usize {
+        self.spawner.tracker.close();
+        let drained = tokio::time::timeout(deadline, self.spawner.tracker.wait()).await;
+        let left = if drained.is_ok() { 0 } else { self.spawner.tracker.len() };
+        self.spawner.end.cancel();
+        self.spawner.tracker.wait().await;
+        left
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.spawner.end.cancel();
+    }
+}
+
+impl Spawner {
+    /// Starts a task.
+    #[expect(clippy::disallowed_methods, reason = "this is the wrapper that gives each task its owner")]
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let end = self.end.clone();
+        tokio::spawn(self.tracker.track_future(async move {
+            end.run_until_cancelled(task).await;
+        }));
+    }
+
+    /// How many tasks run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        self.spawn(async move {
+            task.await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn dropping_the_owner_ends_its_tasks() {
+        let tasks = Tasks::new();
+        let (held, ended) = oneshot::channel::<()>();
+        tasks.spawner().spawn(async move {
+            let _held = held;
+            pending::<()>().await;
+        });
+        drop(tasks);
+        assert!(ended.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_waits_and_then_ends_the_rest() {
+        let tasks = Tasks::new();
+        tasks.spawner().spawn(async {});
+        tasks.spawner().spawn(pending());
+        assert_eq!(tasks.drain(Duration::from_secs(3)).await, 1);
+    }
+}

@@ -1,0 +1,59 @@
+//! TLS: rustls with aws-lc-rs, 1.3 and 1.2.
+
+mod client;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use thiserror::Error;
+
+pub use client::client_config;
+pub use server::{ReloadingCertificate, server_config};
+
+/// Why TLS cannot be set up. Never holds what is in a file.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {cause}", path = .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {fault}", path = .path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The system has no certificate authorities.
+    #[error("the system has no certificate authorities: install ca-certificates, or name a file with --ca-file")]
+    NoRoots,
+    /// rustls refuses the combination.
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Makes aws-lc-rs what libraries use when they are not told. To be called once
+/// by each `main`.
+pub fn install_provider() {
+    // An error says that one is installed already.
+    drop(aws_lc_rs::default_provider().install_default());
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|cause| TlsError::Read { path: path.to_owned(), cause })
+}
+
+pub(crate) fn content(path: &Path, fault: impl ToString) -> TlsError {
+    TlsError::Content { path: path.to_owned(), fault: fault.to_string() }
+}

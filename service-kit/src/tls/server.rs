@@ -1,0 +1,71 @@
+//! A server's certificate, replaced while it runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{TlsError, content, provider, read};
+
+/// The certificate that new connections get.
+#[derive(Debug)]
+pub struct ReloadingCertificate {
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl ReloadingCertificate {
+    /// Reads the certificate chain and its key, PEM.
+    ///
+    /// # Errors
+    /// [`TlsError`]: unreadable, not PEM, or the key is another certificate's.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self { current: ArcSwap::from_pointee(certified(certificate, key)?) })
+    }
+
+    /// Reads them anew; connections that are open keep theirs.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; the last good certificate stays.
+    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        self.current.store(Arc::new(certified(certificate, key)?));
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for ReloadingCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let pem = read(certificate)?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| content(certificate, error))?;
+    if chain.is_empty() {
+        return Err(content(certificate, "holds no certificate in PEM form"));
+    }
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
+        .map_err(|_| content(key, "holds no private key in PEM form"))?;
+    CertifiedKey::from_der(chain, private, &provider())
+        .map_err(|error| content(key, format!("does not fit the certificate in {}: {error}", certificate.display())))
+}
+
+/// A listener's configuration; `alpn` in order of preference.
+///
+/// # Errors
+/// When rustls refuses its own defaults.
+pub fn server_config(certificate: Arc<ReloadingCertificate>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(config)
+}
