@@ -107,7 +107,10 @@ where
     type Data = Bytes;
     type Error = RelayError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         let this = self.project();
         if let Poll::Ready(reason) = this.end.poll(cx) {
             return Poll::Ready(Some(Err(RelayError::Ended(reason))));
@@ -121,7 +124,10 @@ where
                 Some(Ok(frame))
             }
             Some(Err(error)) => Some(Err(RelayError::cut(&error))),
-            None => match this.expected.and_then(|length| length.checked_sub(this.meter.bytes())) {
+            None => match this
+                .expected
+                .and_then(|length| length.checked_sub(this.meter.bytes()))
+            {
                 Some(missing) if missing > 0 => Some(Err(RelayError::Short(missing))),
                 _ => {
                     this.meter.finish();
@@ -155,8 +161,19 @@ where
     E: Future<Output = &'static str> + Send + 'static,
     G: Send + 'static,
 {
-    let expected = if inner.is_end_stream() { None } else { inner.size_hint().exact() };
-    Relayed { inner, end, meter, expected, guard }.boxed_unsync()
+    let expected = if inner.is_end_stream() {
+        None
+    } else {
+        inner.size_hint().exact()
+    };
+    Relayed {
+        inner,
+        end,
+        meter,
+        expected,
+        guard,
+    }
+    .boxed_unsync()
 }
 
 /// [`relay`] for a hop that neither counts nor ends bodies by itself.
@@ -171,7 +188,9 @@ where
 /// A body of bytes that are at hand.
 #[must_use]
 pub fn full(bytes: impl Into<Bytes>) -> RelayBody {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// No body.
@@ -189,7 +208,10 @@ mod tests {
     async fn a_body_ended_by_us_is_an_error() {
         let (_writer, body) = body_channel::channel();
         let body = relay(body, std::future::ready("revoked"), Arc::default(), ());
-        assert!(matches!(body.collect().await, Err(RelayError::Ended("revoked"))));
+        assert!(matches!(
+            body.collect().await,
+            Err(RelayError::Ended("revoked"))
+        ));
     }
 
     #[tokio::test]
@@ -205,17 +227,30 @@ mod tests {
         impl Body for Short {
             type Data = Bytes;
             type Error = std::io::Error;
-            fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
                 let sent = std::mem::replace(&mut self.0, true);
                 Poll::Ready((!sent).then(|| Ok(Frame::data(Bytes::from_static(b"abc")))))
             }
-            fn size_hint(&self) -> SizeHint { SizeHint::with_exact(if self.0 { 7 } else { 10 }) }
+            fn size_hint(&self) -> SizeHint {
+                SizeHint::with_exact(if self.0 { 7 } else { 10 })
+            }
         }
         let guard = Arc::new(());
         let meter = Arc::new(Meter::default());
-        let body = relay(Short(false), std::future::pending(), meter.clone(), guard.clone());
+        let body = relay(
+            Short(false),
+            std::future::pending(),
+            meter.clone(),
+            guard.clone(),
+        );
         assert_eq!(Arc::strong_count(&guard), 2);
         assert!(matches!(body.collect().await, Err(RelayError::Short(7))));
-        assert_eq!((meter.bytes(), meter.finished(), Arc::strong_count(&guard)), (3, false, 1));
+        assert_eq!(
+            (meter.bytes(), meter.finished(), Arc::strong_count(&guard)),
+            (3, false, 1)
+        );
     }
 }

@@ -35,7 +35,7 @@ pub struct ChannelBody {
 }
 
 /// The reader of the body is gone.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("the reader of the body is gone")]
 pub struct Gone;
 
@@ -43,7 +43,13 @@ pub struct Gone;
 #[must_use]
 pub fn channel() -> (BodyWriter, ChannelBody) {
     let (sender, receiver) = mpsc::channel(DEPTH);
-    (BodyWriter { sender }, ChannelBody { receiver, ended: false })
+    (
+        BodyWriter { sender },
+        ChannelBody {
+            receiver,
+            ended: false,
+        },
+    )
 }
 
 impl BodyWriter {
@@ -79,7 +85,10 @@ impl Body for ChannelBody {
     type Data = Bytes;
     type Error = RelayError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         if self.ended {
             return Poll::Ready(None);
         }

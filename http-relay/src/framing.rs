@@ -34,7 +34,9 @@ pub fn check(headers: &HeaderMap) -> Result<(), FramingError> {
     if lengths.next().is_some() || length.is_some_and(|value| !is_length(value)) {
         return Err(FramingError::Length);
     }
-    if encodings.next().is_some() || encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if encodings.next().is_some()
+        || encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
         return Err(FramingError::Encoding);
     }
     Ok(())
@@ -52,7 +54,9 @@ fn is_length(value: &HeaderValue) -> bool {
 /// As [`check`].
 pub fn take(headers: &mut HeaderMap) -> Result<(), FramingError> {
     check(headers)?;
-    crate::headers::retain(headers, |name| name != CONTENT_LENGTH && name != TRANSFER_ENCODING);
+    crate::headers::retain(headers, |name| {
+        name != CONTENT_LENGTH && name != TRANSFER_ENCODING
+    });
     Ok(())
 }
 
@@ -64,7 +68,10 @@ mod tests {
     fn checked(lines: &[(&'static str, &'static str)]) -> Result<(), FramingError> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         check(&headers)
     }
@@ -78,13 +85,24 @@ mod tests {
             Err(FramingError::LengthAndEncoding)
         );
         for lengths in [["3", "3"], ["3", "4"]] {
-            assert_eq!(checked(&lengths.map(|n| ("content-length", n))), Err(FramingError::Length));
+            assert_eq!(
+                checked(&lengths.map(|n| ("content-length", n))),
+                Err(FramingError::Length)
+            );
         }
         for length in ["", "+3", "-1", "0x3", "3, 3", "99999999999999999999"] {
-            assert_eq!(checked(&[("content-length", length)]), Err(FramingError::Length), "{length}");
+            assert_eq!(
+                checked(&[("content-length", length)]),
+                Err(FramingError::Length),
+                "{length}"
+            );
         }
         for encoding in ["gzip, chunked", "identity", "chunked, chunked", "xchunked"] {
-            assert_eq!(checked(&[("transfer-encoding", encoding)]), Err(FramingError::Encoding), "{encoding}");
+            assert_eq!(
+                checked(&[("transfer-encoding", encoding)]),
+                Err(FramingError::Encoding),
+                "{encoding}"
+            );
         }
     }
 }

@@ -12,8 +12,12 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
         || matches!(
             name.as_str(),
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
-                | "http2-settings" | "expect"
+            "keep-alive"
+                | "proxy-connection"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "http2-settings"
+                | "expect"
         )
 }
 
@@ -42,16 +46,23 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .collect();
-    retain(headers, |name| !is_hop_by_hop(name) && !named.contains(name));
+    retain(headers, |name| {
+        !is_hop_by_hop(name) && !named.contains(name)
+    });
 }
 
 /// Removes every header of the tunnel's own except those in `but`.
 pub fn remove_ours(headers: &mut HeaderMap, but: &[HeaderName]) {
-    retain(headers, |name| !tunnel_protocol::header::is_ours(name) || but.contains(name));
+    retain(headers, |name| {
+        !tunnel_protocol::header::is_ours(name) || but.contains(name)
+    });
 }
 
 /// The comma-separated tokens of all lines of a header, trimmed.
-pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+pub fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> + use<'a> {
     headers
         .get_all(name)
         .iter()
@@ -79,37 +90,70 @@ mod tests {
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         headers
     }
 
     fn lines(headers: &HeaderMap) -> Vec<(String, String)> {
-        headers.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned())).collect()
+        headers
+            .iter()
+            .map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned()))
+            .collect()
     }
 
     #[test]
     fn what_connection_names_goes_and_the_rest_keeps_its_order() {
         let mut headers = map(&[
-            ("warning", "1"), ("connection", "close, X-Drop"), ("audit-id", "a"), ("x-drop", "y"),
-            ("warning", "2"), ("keep-alive", "timeout=5"), ("te", "gzip"), ("date", "d"), ("etag", "e"),
+            ("warning", "1"),
+            ("connection", "close, X-Drop"),
+            ("audit-id", "a"),
+            ("x-drop", "y"),
+            ("warning", "2"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip"),
+            ("date", "d"),
+            ("etag", "e"),
         ]);
         remove_hop_by_hop(&mut headers);
-        let expected = map(&[("warning", "1"), ("warning", "2"), ("audit-id", "a"), ("date", "d"), ("etag", "e")]);
+        let expected = map(&[
+            ("warning", "1"),
+            ("warning", "2"),
+            ("audit-id", "a"),
+            ("date", "d"),
+            ("etag", "e"),
+        ]);
         assert_eq!(lines(&headers), lines(&expected));
     }
 
     #[test]
     fn several_connection_lines_count() {
-        let mut headers = map(&[("connection", "a"), ("connection", "b ,c"), ("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")]);
+        let mut headers = map(&[
+            ("connection", "a"),
+            ("connection", "b ,c"),
+            ("a", "1"),
+            ("b", "1"),
+            ("c", "1"),
+            ("d", "1"),
+        ]);
         remove_hop_by_hop(&mut headers);
         assert_eq!(lines(&headers), lines(&map(&[("d", "1")])));
     }
 
     #[test]
     fn forged_headers_of_ours_go() {
-        let mut headers = map(&[("culvert-upgrade", "websocket"), ("x", "1"), ("culvert-error", "filtered")]);
+        let mut headers = map(&[
+            ("culvert-upgrade", "websocket"),
+            ("x", "1"),
+            ("culvert-error", "filtered"),
+        ]);
         remove_ours(&mut headers, &[tunnel_protocol::header::ERROR]);
-        assert_eq!(lines(&headers), lines(&map(&[("x", "1"), ("culvert-error", "filtered")])));
+        assert_eq!(
+            lines(&headers),
+            lines(&map(&[("x", "1"), ("culvert-error", "filtered")]))
+        );
     }
 }

@@ -30,7 +30,12 @@ pub struct SpliceMeters {
 ///
 /// # Errors
 /// [`RelayError`] of the direction that failed; the other one is cut.
-pub async fn splice<I, B>(io: I, incoming: B, outgoing: BodyWriter, meters: &SpliceMeters) -> Result<(), RelayError>
+pub async fn splice<I, B>(
+    io: I,
+    incoming: B,
+    outgoing: BodyWriter,
+    meters: &SpliceMeters,
+) -> Result<(), RelayError>
 where
     I: AsyncRead + AsyncWrite,
     B: Body<Data = Bytes> + Unpin,
@@ -43,7 +48,11 @@ where
     tokio::try_join!(sending, receiving).map(|((), ())| ())
 }
 
-async fn read_into<R: AsyncRead + Unpin>(mut reader: R, outgoing: BodyWriter, meter: &Meter) -> Result<(), RelayError> {
+async fn read_into<R: AsyncRead + Unpin>(
+    mut reader: R,
+    outgoing: BodyWriter,
+    meter: &Meter,
+) -> Result<(), RelayError> {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(CHUNK);
@@ -55,7 +64,10 @@ async fn read_into<R: AsyncRead + Unpin>(mut reader: R, outgoing: BodyWriter, me
         match read {
             Ok(0) => {
                 meter.finish();
-                return outgoing.finish().await.map_err(|_| RelayError::Ended("the stream's reader is gone"));
+                return outgoing
+                    .finish()
+                    .await
+                    .map_err(|_| RelayError::Ended("the stream's reader is gone"));
             }
             Ok(count) => {
                 meter.add(count as u64);
@@ -72,7 +84,12 @@ async fn read_into<R: AsyncRead + Unpin>(mut reader: R, outgoing: BodyWriter, me
     }
 }
 
-async fn write_from<B, W>(mut incoming: B, mut writer: W, meter: &Meter, stall: Duration) -> Result<(), RelayError>
+async fn write_from<B, W>(
+    mut incoming: B,
+    mut writer: W,
+    meter: &Meter,
+    stall: Duration,
+) -> Result<(), RelayError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
@@ -80,7 +97,9 @@ where
 {
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| RelayError::Cut(error_chain(&error)))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         meter.add(data.remaining() as u64);
         let write = async {
             writer.write_all(&data).await?;
@@ -92,7 +111,10 @@ where
         }
     }
     meter.finish();
-    writer.shutdown().await.map_err(|error| RelayError::cut(&error))
+    writer
+        .shutdown()
+        .await
+        .map_err(|error| RelayError::cut(&error))
 }
 
 #[cfg(test)]
@@ -139,7 +161,10 @@ mod tests {
     async fn a_write_without_progress_ends() {
         let (_peer, io) = duplex(1);
         let (to_io, incoming) = channel();
-        to_io.send(Bytes::from_static(b"more than fits")).await.unwrap();
+        to_io
+            .send(Bytes::from_static(b"more than fits"))
+            .await
+            .unwrap();
         let (_, writer) = tokio::io::split(io);
         let result = write_from(incoming, writer, &Meter::default(), WRITE_STALL).await;
         assert!(matches!(result, Err(RelayError::Ended(_))));

@@ -40,7 +40,12 @@ fn reason(code: StatusCode) -> &'static str {
 /// what to do; `retry_after` (seconds) only where waiting helps, as client-go
 /// waits and retries on it.
 #[must_use]
-pub fn response(code: StatusCode, failure: Failure, message: &str, retry_after: Option<u32>) -> Response<RelayBody> {
+pub fn response(
+    code: StatusCode,
+    failure: Failure,
+    message: &str,
+    retry_after: Option<u32>,
+) -> Response<RelayBody> {
     let status = Status {
         kind: "Status",
         api_version: "v1",
@@ -70,7 +75,12 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_what_client_libraries_read() {
-        let response = response(StatusCode::SERVICE_UNAVAILABLE, Failure::NoLink, "no \"link\"", Some(1));
+        let response = response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Failure::NoLink,
+            "no \"link\"",
+            Some(1),
+        );
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert_eq!(response.headers()[ERROR], "no-link");
         let body = response.into_body().collect().await.unwrap().to_bytes();

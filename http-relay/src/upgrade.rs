@@ -23,7 +23,9 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<Protocol>, UnsupportedUpg
     }
     let mut asked = tokens(headers, &UPGRADE);
     match (asked.next(), asked.next()) {
-        (Some(one), None) => Protocol::from_token(one).map(Some).ok_or(UnsupportedUpgrade),
+        (Some(one), None) => Protocol::from_token(one)
+            .map(Some)
+            .ok_or(UnsupportedUpgrade),
         _ => Err(UnsupportedUpgrade),
     }
 }
@@ -57,7 +59,10 @@ pub fn switching(mut headers: HeaderMap, protocol: Protocol) -> Response<RelayBo
 mod tests {
     use super::*;
 
-    fn asked(connection: &'static str, upgrade: Option<&'static str>) -> Result<Option<Protocol>, UnsupportedUpgrade> {
+    fn asked(
+        connection: &'static str,
+        upgrade: Option<&'static str>,
+    ) -> Result<Option<Protocol>, UnsupportedUpgrade> {
         let mut headers = HeaderMap::new();
         headers.insert(CONNECTION, HeaderValue::from_static(connection));
         if let Some(upgrade) = upgrade {
@@ -68,11 +73,21 @@ mod tests {
 
     #[test]
     fn both_headers_are_needed_and_only_known_protocols_pass() {
-        assert_eq!(asked("keep-alive, Upgrade", Some("websocket")), Ok(Some(Protocol::WebSocket)));
-        assert_eq!(asked("upgrade", Some("SPDY/3.1")), Ok(Some(Protocol::Spdy31)));
+        assert_eq!(
+            asked("keep-alive, Upgrade", Some("websocket")),
+            Ok(Some(Protocol::WebSocket))
+        );
+        assert_eq!(
+            asked("upgrade", Some("SPDY/3.1")),
+            Ok(Some(Protocol::Spdy31))
+        );
         assert_eq!(asked("keep-alive", Some("websocket")), Ok(None));
         for other in [None, Some("h2c"), Some("websocket, h2c")] {
-            assert_eq!(asked("Upgrade", other), Err(UnsupportedUpgrade), "{other:?}");
+            assert_eq!(
+                asked("Upgrade", other),
+                Err(UnsupportedUpgrade),
+                "{other:?}"
+            );
         }
     }
 

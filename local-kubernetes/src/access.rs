@@ -114,8 +114,8 @@ impl ControlPlane {
     /// refuses.
     pub async fn bind_cluster_role(&self, role: &str, subject: Subject<'_>) -> Result<()> {
         const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-        let definition = self.api.get_text(&format!("{RBAC}/clusterroles/{role}"));
-        let definition: Value = serde_json::from_str(&definition.await?)?;
+        let path = format!("{RBAC}/clusterroles/{role}");
+        let definition: Value = serde_json::from_str(&self.api.get_text(&path).await?)?;
         let mut review = granted_by(&definition["rules"][0])
             .with_context(|| format!("the cluster role {role} has no rules"))?;
         for (name, value) in subject.in_review().as_object().into_iter().flatten() {

@@ -84,7 +84,10 @@ mod tests {
         fs::write(folder.path().join(KUBE_APISERVER), "").unwrap();
         fs::write(folder.path().join(ETCD), "").unwrap();
         let error = Binaries::in_assets(folder.path()).unwrap_err().to_string();
-        assert!(error.starts_with("KUBEBUILDER_ASSETS is set to "), "{error}");
+        assert!(
+            error.starts_with("KUBEBUILDER_ASSETS is set to "),
+            "{error}"
+        );
         assert!(error.ends_with("there is no kubectl in it"), "{error}");
 
         fs::write(folder.path().join(KUBECTL), "").unwrap();

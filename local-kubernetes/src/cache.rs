@@ -88,7 +88,6 @@ fn remove_partial(root: &Path, prefix: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::thread;
 
@@ -171,13 +170,12 @@ mod tests {
     #[test]
     fn the_second_waits_for_the_first_and_uses_what_it_made() {
         let root = tempfile::tempdir().unwrap();
-        let fills = AtomicUsize::new(0);
+        let root = root.path();
         let (filling, is_filling) = mpsc::channel();
         let (waiting, is_waiting) = mpsc::channel();
         thread::scope(|scope| {
-            scope.spawn(|| {
-                whole_folder(root.path(), "k", &NAMES, &quiet, |folder| {
-                    fills.fetch_add(1, Ordering::Relaxed);
+            scope.spawn(move || {
+                whole_folder(root, "k", &NAMES, &quiet, |folder| {
                     filling.send(()).unwrap();
                     // Not done before the other one is seen to wait.
                     is_waiting.recv().unwrap();
@@ -186,12 +184,11 @@ mod tests {
                 .unwrap();
             });
             is_filling.recv().unwrap();
-            let said = move |line: &str| waiting.send(line.to_owned()).unwrap();
-            whole_folder(root.path(), "k", &NAMES, &said, |_| {
-                panic!("the first one fills")
-            })
-            .unwrap();
+            let says = move |line: &str| {
+                assert!(line.starts_with("waiting for another process"), "{line}");
+                waiting.send(()).unwrap();
+            };
+            whole_folder(root, "k", &NAMES, &says, |_| panic!("the first one fills")).unwrap();
         });
-        assert_eq!(fills.load(Ordering::Relaxed), 1);
     }
 }

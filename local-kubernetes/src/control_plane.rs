@@ -31,10 +31,9 @@ const POLL_EVERY: Duration = Duration::from_millis(50);
 /// Where `setpriv` is installed, the kernel kills them also when this program
 /// is killed.
 pub struct ControlPlane {
-    // The order of the fields is the order in which they are dropped: the API
-    // server, its store, who started them, and then the folder.
-    api_server: Mutex<Process>,
-    etcd: Process,
+    // Fields are dropped in this order: the processes end before who started
+    // them, and the folder goes last.
+    processes: Mutex<Processes>,
     spawner: Spawner,
     folder: DataFolder,
     _port: ReservedPort,
@@ -47,6 +46,19 @@ pub struct ControlPlane {
     ca_pem: String,
     admin_token: String,
     admin_kubeconfig: PathBuf,
+}
+
+struct Processes {
+    api_server: Process,
+    etcd: Process,
+}
+
+impl Processes {
+    fn must_run(&mut self) -> Result<()> {
+        // Without etcd the API server ends, too: the cause comes first.
+        self.etcd.must_run()?;
+        self.api_server.must_run()
+    }
 }
 
 impl ControlPlane {
@@ -80,9 +92,8 @@ impl ControlPlane {
             folder: folder.path(),
         })?;
         let api_server = start_api_server(&spawner, binaries, &api_server_arguments, &folder)?;
-        let mut control_plane = Self {
-            api_server: Mutex::new(api_server),
-            etcd,
+        let control_plane = Self {
+            processes: Mutex::new(Processes { api_server, etcd }),
             spawner,
             _port: port,
             binaries: binaries.clone(),
@@ -96,10 +107,9 @@ impl ControlPlane {
             admin_token,
             folder,
         };
-        control_plane.kubeconfig_for(&control_plane.admin_token, &control_plane.admin_kubeconfig)?;
-        let started = control_plane.ready().await;
-        control_plane.etcd.must_run()?;
-        started?;
+        control_plane
+            .kubeconfig_for(&control_plane.admin_token, &control_plane.admin_kubeconfig)?;
+        control_plane.ready().await?;
         Ok(control_plane)
     }
 
@@ -199,7 +209,7 @@ impl ControlPlane {
     /// # Errors
     /// If the operating system refuses.
     pub fn kill_api_server(&self) -> Result<()> {
-        Ok(self.api_server().kill()?)
+        Ok(self.processes().api_server.kill()?)
     }
 
     /// Starts the API server again, on the same port and with the same data,
@@ -209,9 +219,9 @@ impl ControlPlane {
     /// As for [`start`](Self::start).
     pub async fn restart_api_server(&self) -> Result<()> {
         {
-            let mut api_server = self.api_server();
-            api_server.kill()?;
-            *api_server = start_api_server(
+            let mut processes = self.processes();
+            processes.api_server.kill()?;
+            processes.api_server = start_api_server(
                 &self.spawner,
                 &self.binaries,
                 &self.api_server_arguments,
@@ -224,7 +234,7 @@ impl ControlPlane {
     async fn ready(&self) -> Result<()> {
         let deadline = Instant::now() + self.ready_within;
         loop {
-            self.api_server().must_run()?;
+            self.processes().must_run()?;
             // The namespace comes a moment after the server is ready.
             let error = match self.api.get_text("/readyz").await {
                 Ok(_) => match self.api.get_text("/api/v1/namespaces/default").await {
@@ -234,20 +244,21 @@ impl ControlPlane {
                 Err(error) => error,
             };
             if Instant::now() >= deadline {
+                let processes = self.processes();
                 bail!(
                     "the API server is not ready after {} s: {error:#}\n{}\netcd:\n{}",
                     self.ready_within.as_secs(),
-                    self.api_server().log_tail(),
-                    self.etcd.log_tail(),
+                    processes.api_server.log_tail(),
+                    processes.etcd.log_tail(),
                 );
             }
             sleep(POLL_EVERY).await;
         }
     }
 
-    fn api_server(&self) -> MutexGuard<'_, Process> {
-        // A panic elsewhere leaves the process as it was.
-        self.api_server
+    fn processes(&self) -> MutexGuard<'_, Processes> {
+        // A panic elsewhere leaves them as they were.
+        self.processes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::environment;
 use crate::go_commands::{GO_ENVIRONMENT, GO_FLAGS, GoCommand, GoModule, OLDEST_GO};
 use crate::log_tail::log_tail;
+use crate::process::signalled_at_parent_death;
 
 /// How often a build that goes on says so.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -42,12 +43,7 @@ fn write_module(module: &GoModule, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn build(
-    command: &GoCommand,
-    module: &Path,
-    binary: &Path,
-    progress: &dyn Fn(&str),
-) -> Result<()> {
+fn build(command: &GoCommand, module: &Path, binary: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     let what = format!("{} {}", command.name, command.module.version()?);
     let log = module.join(format!("{}.log", command.name));
     progress(&format!("building {what} (once; all of it takes minutes)"));
@@ -95,7 +91,12 @@ fn run(command: &mut Command, still_running: &dyn Fn(Duration)) -> Result<ExitSt
 /// Asked in the module's folder, an older Go may fetch the one that the module
 /// wants and answer for that.
 fn require_go(module: &Path) -> Result<()> {
-    let found = match go(module).arg("version").stdout(Stdio::piped()).stderr(Stdio::piped()).output() {
+    let found = match go(module)
+        .arg("version")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+    {
         Err(error) => format!("`go` cannot be run: {error}"),
         Ok(output) if !output.status.success() => {
             String::from_utf8_lossy(&output.stderr).trim().to_owned()
@@ -129,7 +130,8 @@ fn go_version(said: &str) -> Option<(u32, u32)> {
 }
 
 fn go(module: &Path) -> Command {
-    let mut go = Command::new("go");
+    // Go removes its temporary files when it is interrupted.
+    let mut go = signalled_at_parent_death("INT", Path::new("go"));
     go.current_dir(module)
         .envs(GO_ENVIRONMENT)
         .env_remove("GOOS")
@@ -145,11 +147,11 @@ mod tests {
 
     #[test]
     fn go_versions_are_read() {
+        assert_eq!(go_version("go version go1.26.8 linux/amd64"), Some((1, 26)));
         assert_eq!(
-            go_version("go version go1.26.8 linux/amd64"),
-            Some((1, 26))
+            go_version("go version go1.27rc1 linux/amd64"),
+            Some((1, 27))
         );
-        assert_eq!(go_version("go version go1.27rc1 linux/amd64"), Some((1, 27)));
         assert_eq!(go_version("go version devel +abc linux/amd64"), None);
         assert_eq!(go_version(""), None);
     }

@@ -70,7 +70,7 @@ impl Spawner {
             .append(true)
             .open(&log)
             .with_context(|| format!("cannot open {}", log.display()))?;
-        let mut command = killed_with_its_parent(program.binary);
+        let mut command = signalled_at_parent_death("KILL", program.binary);
         command
             .args(program.arguments)
             .current_dir(folder)
@@ -92,13 +92,14 @@ impl Spawner {
     }
 }
 
-/// A command for `binary` that the kernel kills when its parent dies, where
-/// `setpriv` (util-linux) can ask for that; elsewhere only `Drop` ends it.
-fn killed_with_its_parent(binary: &Path) -> Command {
+/// A command for `binary` that is sent `signal` when the thread that spawns it
+/// ends, for whatever reason; `setpriv` (util-linux) asks the kernel for that.
+/// Where there is none it is a plain command.
+pub(crate) fn signalled_at_parent_death(signal: &str, binary: &Path) -> Command {
     match environment::on_path("setpriv") {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(binary);
+            command.args(["--pdeathsig", signal, "--"]).arg(binary);
             command
         }
         None => Command::new(binary),
@@ -106,10 +107,6 @@ fn killed_with_its_parent(binary: &Path) -> Command {
 }
 
 impl Process {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// An error with the end of its log if it has ended by itself.
     pub(crate) fn must_run(&mut self) -> Result<()> {
         match self.child.try_wait()? {
@@ -171,7 +168,7 @@ mod tests {
         let spawner = Spawner::new().unwrap();
         let mut process = shell(&spawner, folder.path(), "exec tail -f /dev/null");
         process.must_run().unwrap();
-        let id = process.id();
+        let id = process.child.id();
         drop(process);
         assert!(!Path::new(&format!("/proc/{id}")).exists());
     }
@@ -181,8 +178,11 @@ mod tests {
     fn the_kernel_kills_what_the_spawner_started_when_its_thread_ends() {
         let folder = tempfile::tempdir().unwrap();
         let spawner = Spawner::new().unwrap();
-        // It says that setpriv is behind it.
-        let mut process = shell(&spawner, folder.path(), "exec tail -f /dev/null");
+        let up = folder.path().join("up");
+        assert!(Command::new("mkfifo").arg(&up).status().unwrap().success());
+        let mut process = shell(&spawner, folder.path(), "echo > up; exec tail -f /dev/null");
+        // Before this setpriv may not have asked for the signal yet.
+        std::fs::read(up).unwrap();
         drop(spawner);
         let status = process.child.wait().unwrap();
         assert_eq!(status.to_string(), "signal: 9 (SIGKILL)");

@@ -104,9 +104,7 @@ pub(crate) fn api_server_arguments(
     }
     if let Some(longest) = options.service_account_max_token_expiration {
         let seconds = longest.as_secs();
-        arguments.push(format!(
-            "--service-account-max-token-expiration={seconds}s"
-        ));
+        arguments.push(format!("--service-account-max-token-expiration={seconds}s"));
     }
     if let Some(shortest) = options.min_request_timeout {
         arguments.push(format!("--min-request-timeout={}", shortest.as_secs()));

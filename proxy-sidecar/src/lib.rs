@@ -1,1 +1,19 @@
-//! 
+//! kubectl proxy in Rust.
+//!
+//! A request's way: [`proxy`] takes it, the [`filter`] decides, [`credential`]
+//! gives the `Authorization` header, and the [`upstream`] sends it on, to be
+//! answered or to be spliced after an upgrade.
+
+pub mod args;
+mod cluster;
+mod credential;
+mod error;
+pub mod filter;
+mod metrics;
+mod proxy;
+mod sidecar;
+mod token_file;
+mod upstream;
+
+pub use args::{Args, Config};
+pub use sidecar::{BuildError, Sidecar};

@@ -17,8 +17,13 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Accepts until `stop`; each connection runs in a task of its own. At most
 /// `limit` are open: further ones wait in the listener's backlog.
-pub async fn accept_loop<S, F>(listener: TcpListener, limit: usize, spawner: Spawner, stop: CancellationToken, serve: S)
-where
+pub async fn accept_loop<S, F>(
+    listener: TcpListener,
+    limit: usize,
+    spawner: Spawner,
+    stop: CancellationToken,
+    serve: S,
+) where
     S: Fn(TcpStream, SocketAddr) -> F,
     F: Future<Output = ()> + Send + 'static,
 {

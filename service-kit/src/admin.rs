@@ -33,7 +33,10 @@ impl Admin {
     /// Shows `ready` and `metrics`.
     #[must_use]
     pub fn new(ready: Readiness, metrics: Registry) -> Self {
-        Self { ready, metrics: Arc::new(metrics) }
+        Self {
+            ready,
+            metrics: Arc::new(metrics),
+        }
     }
 
     /// Serves until it is dropped.
@@ -63,7 +66,14 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         Ok(()) => StatusCode::OK,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    (status, [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+    (
+        status,
+        [(
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    )
 }
 
 /// Listens on a TCP address, with an error that names it.
@@ -71,7 +81,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 /// # Errors
 /// [`std::io::Error`] that says which address, and why not.
 pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    TcpListener::bind(address).await.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }

@@ -34,7 +34,11 @@ impl FileWatch {
     /// Watches `path`, whose content now is `content`.
     #[must_use]
     pub fn new(path: &Path, content: Vec<u8>) -> Self {
-        Self { path: path.to_owned(), content, seen: None }
+        Self {
+            path: path.to_owned(),
+            content,
+            seen: None,
+        }
     }
 
     /// Waits for other content that is not empty and stays the same for a moment.
@@ -44,14 +48,15 @@ impl FileWatch {
     pub async fn changed(&mut self) -> &[u8] {
         loop {
             let stamp = stamp(&self.path).await;
-            if stamp.is_some() && stamp != self.seen {
-                if let Some(content) = self.settled().await {
-                    // Not before the content was read: a write in between shows again.
-                    self.seen = stamp;
-                    if content != self.content {
-                        self.content = content;
-                        return &self.content;
-                    }
+            if stamp.is_some()
+                && stamp != self.seen
+                && let Some(content) = self.settled().await
+            {
+                // Not before the content was read: a write in between shows again.
+                self.seen = stamp;
+                if content != self.content {
+                    self.content = content;
+                    return &self.content;
                 }
             }
             sleep(LOOK).await;
@@ -59,7 +64,10 @@ impl FileWatch {
     }
 
     async fn settled(&self) -> Option<Vec<u8>> {
-        let first = fs::read(&self.path).await.ok().filter(|content| !content.is_empty())?;
+        let first = fs::read(&self.path)
+            .await
+            .ok()
+            .filter(|content| !content.is_empty())?;
         if first == self.content {
             return Some(first);
         }
@@ -72,7 +80,11 @@ impl FileWatch {
 async fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path).await.ok()?;
-    Some(Stamp { modified: metadata.modified().ok(), inode: metadata.ino(), len: metadata.len() })
+    Some(Stamp {
+        modified: metadata.modified().ok(),
+        inode: metadata.ino(),
+        len: metadata.len(),
+    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ pub trait RelayService:
 }
 
 impl<S> RelayService for S where
-    S: HttpService<Incoming, ResBody = RelayBody, Error = std::convert::Infallible, Future: Send> + Send
+    S: HttpService<Incoming, ResBody = RelayBody, Error = std::convert::Infallible, Future: Send>
+        + Send
 {
 }
 

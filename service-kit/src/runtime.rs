@@ -9,8 +9,11 @@ use tokio::runtime::{Builder, Runtime};
 /// # Errors
 /// When the system gives no thread or no poll descriptor.
 pub fn build(workers: usize) -> std::io::Result<Runtime> {
-    let mut builder =
-        if workers <= 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let mut builder = if workers <= 1 {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
     if workers > 1 {
         builder.worker_threads(workers);
     }

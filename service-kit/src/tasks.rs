@@ -39,7 +39,11 @@ impl Tasks {
     pub async fn drain(self, deadline: Duration) -> usize {
         self.spawner.tracker.close();
         let drained = tokio::time::timeout(deadline, self.spawner.tracker.wait()).await;
-        let left = if drained.is_ok() { 0 } else { self.spawner.tracker.len() };
+        let left = if drained.is_ok() {
+            0
+        } else {
+            self.spawner.tracker.len()
+        };
         self.spawner.end.cancel();
         self.spawner.tracker.wait().await;
         left
@@ -54,7 +58,10 @@ impl Drop for Tasks {
 
 impl Spawner {
     /// Starts a task.
-    #[expect(clippy::disallowed_methods, reason = "this is the wrapper that gives each task its owner")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the wrapper that gives each task its owner"
+    )]
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,

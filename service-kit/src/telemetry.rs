@@ -9,8 +9,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The crates whose events are shown at the level that is asked for.
-const OURS: &[&str] =
-    &["tunnel_server", "tunnel_client", "proxy_sidecar", "service_kit", "http_relay", "tunnel_protocol"];
+const OURS: &[&str] = &[
+    "tunnel_server",
+    "tunnel_client",
+    "proxy_sidecar",
+    "service_kit",
+    "http_relay",
+    "tunnel_protocol",
+];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -26,10 +32,21 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
     /// How much to log: error, warn, info, debug or trace
-    #[arg(long, env = "CULVERT_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    #[arg(
+        long,
+        env = "CULVERT_LOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
     pub log_level: Level,
     /// How log lines look
-    #[arg(long, env = "CULVERT_LOG_FORMAT", default_value = "text", value_enum, value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "CULVERT_LOG_FORMAT",
+        default_value = "text",
+        value_enum,
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -39,7 +56,9 @@ pub fn init(args: &LogArgs) {
     let filter = Targets::new()
         .with_default(LevelFilter::from_level(args.log_level.min(Level::WARN)))
         .with_targets(OURS.iter().map(|target| (*target, level)));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match args.log_format {
         LogFormat::Text => registry.with(lines).try_init(),

@@ -23,7 +23,11 @@ pin_project_lite::pin_project! {
 impl<T> WriteStall<T> {
     /// Wraps a connection.
     pub fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, limit, waiting: None }
+        Self {
+            inner,
+            limit,
+            waiting: None,
+        }
     }
 }
 
@@ -38,17 +42,30 @@ fn watched<R>(
         return result;
     }
     let timer = waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
-    timer.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "a write made no progress")))
+    timer.as_mut().poll(cx).map(|()| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "a write made no progress",
+        ))
+    })
 }
 
 impl<T: AsyncRead> AsyncRead for WriteStall<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.project().inner.poll_read(cx, buf)
     }
 }
 
 impl<T: AsyncWrite> AsyncWrite for WriteStall<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.project();
         let result = this.inner.poll_write(cx, buf);
         watched(result, this.waiting, *this.limit, cx)

@@ -1,1 +1,22 @@
-//! 
+//! Makes a cluster's local port reachable through a tunnel-server.
+//!
+//! [`connector`] keeps a link: it [`dial`]s, shakes hands ([`handshake`]),
+//! serves the [`link`] and, when that ends, waits as [`backoff`] says. Each
+//! request that comes over the link is [`relay`]ed to the [`upstream`].
+
+pub mod args;
+mod backoff;
+mod connector;
+mod control;
+mod dial;
+mod handshake;
+mod link;
+mod metrics;
+mod relay;
+mod server_url;
+mod token_source;
+mod upstream;
+
+pub use args::{Args, Config, ConfigError};
+pub use connector::{BuildError, Connector};
+pub use handshake::RefusedForGood;

@@ -6,9 +6,31 @@ use thiserror::Error;
 
 /// Names that would mislead people, or that the platform needs for itself.
 const RESERVED: &[&str] = &[
-    "account", "admin", "api", "app", "auth", "cluster", "clusters", "console", "dashboard",
-    "help", "internal", "login", "logout", "mail", "oauth", "pages", "root", "security", "sso",
-    "static", "status", "support", "system", "tunnel", "www",
+    "account",
+    "admin",
+    "api",
+    "app",
+    "auth",
+    "cluster",
+    "clusters",
+    "console",
+    "dashboard",
+    "help",
+    "internal",
+    "login",
+    "logout",
+    "mail",
+    "oauth",
+    "pages",
+    "root",
+    "security",
+    "sso",
+    "static",
+    "status",
+    "support",
+    "system",
+    "tunnel",
+    "www",
 ];
 
 /// A cluster's name: 1 to 63 of `a-z`, `0-9` and `-`, neither first nor last a
@@ -77,11 +99,31 @@ mod tests {
         for good in ["a", "prod", "eu-west-1", "0", "a--b", &"a".repeat(63)] {
             assert_eq!(ClusterName::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a/b", "a%2e", &"a".repeat(64)] {
-            assert!(matches!(ClusterName::parse(bad), Err(ClusterNameError::NotALabel(_))), "{bad}");
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a_b",
+            "ä",
+            "a/b",
+            "a%2e",
+            &"a".repeat(64),
+        ] {
+            assert!(
+                matches!(ClusterName::parse(bad), Err(ClusterNameError::NotALabel(_))),
+                "{bad}"
+            );
         }
-        assert!(matches!(ClusterName::parse("www"), Err(ClusterNameError::Reserved(_))));
-        assert!(matches!(ClusterName::parse("xn--80ak6aa92e"), Err(ClusterNameError::Punycode(_))));
+        assert!(matches!(
+            ClusterName::parse("www"),
+            Err(ClusterNameError::Reserved(_))
+        ));
+        assert!(matches!(
+            ClusterName::parse("xn--80ak6aa92e"),
+            Err(ClusterNameError::Punycode(_))
+        ));
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl Lines {
     ///
     /// # Errors
     /// [`ControlError`]; the stream cannot be read on after one.
-    pub fn next<M: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<M>, ControlError> {
+    pub fn next_message<M: for<'de> Deserialize<'de>>(
+        &mut self,
+    ) -> Result<Option<M>, ControlError> {
         let end = self.buffer.iter().position(|byte| *byte == b'\n');
         if end.unwrap_or(self.buffer.len()) > CONTROL_LINE {
             return Err(ControlError::LineTooLong);
@@ -104,32 +106,44 @@ mod tests {
 
     #[test]
     fn a_message_in_pieces() {
-        let message = ServerMessage::Drain { reconnect_in_ms: 5, deadline_ms: 30_000 };
+        let message = ServerMessage::Drain {
+            reconnect_in_ms: 5,
+            deadline_ms: 30_000,
+        };
         let bytes = line(&message);
         let mut lines = Lines::default();
         for byte in &bytes[..bytes.len() - 1] {
             lines.push(&[*byte][..]);
-            assert_eq!(lines.next::<ServerMessage>().unwrap(), None);
+            assert_eq!(lines.next_message::<ServerMessage>().unwrap(), None);
         }
         lines.push(&b"\n"[..]);
-        assert_eq!(lines.next().unwrap(), Some(message));
+        assert_eq!(lines.next_message().unwrap(), Some(message));
     }
 
     #[test]
     fn a_newer_peer_is_understood_as_far_as_possible() {
         let mut lines = Lines::default();
         lines.push(&b"{\"type\":\"stats\",\"cpu\":1}\n{\"type\":\"drain\",\"deadline_ms\":7,\"why\":\"x\"}\n"[..]);
-        assert_eq!(lines.next::<ClientMessage>().unwrap(), Some(ClientMessage::Unknown));
-        assert_eq!(lines.next().unwrap(), Some(ClientMessage::Drain { deadline_ms: 7 }));
+        assert_eq!(
+            lines.next_message::<ClientMessage>().unwrap(),
+            Some(ClientMessage::Unknown)
+        );
+        assert_eq!(
+            lines.next_message().unwrap(),
+            Some(ClientMessage::Drain { deadline_ms: 7 })
+        );
     }
 
     #[test]
     fn a_line_without_end_is_refused_at_its_bound() {
         let mut lines = Lines::default();
         lines.push(&vec![b'x'; CONTROL_LINE][..]);
-        assert!(lines.next::<ClientMessage>().unwrap().is_none());
+        assert!(lines.next_message::<ClientMessage>().unwrap().is_none());
         lines.push(&b"x"[..]);
-        assert!(matches!(lines.next::<ClientMessage>(), Err(ControlError::LineTooLong)));
+        assert!(matches!(
+            lines.next_message::<ClientMessage>(),
+            Err(ControlError::LineTooLong)
+        ));
     }
 
     proptest! {
@@ -138,7 +152,7 @@ mod tests {
             let mut lines = Lines::default();
             for chunk in chunks {
                 lines.push(&chunk[..]);
-                if lines.next::<ServerMessage>().is_err() { return Ok(()); }
+                if lines.next_message::<ServerMessage>().is_err() { return Ok(()); }
             }
         }
     }

@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn codes_round_trip_and_strangers_are_dropped() {
         for failure in Failure::ALL {
-            assert_eq!(Failure::from_code(failure.code().as_bytes()), Some(*failure));
+            assert_eq!(
+                Failure::from_code(failure.code().as_bytes()),
+                Some(*failure)
+            );
         }
         assert_eq!(Failure::from_code(b"made-up"), None);
     }

@@ -47,7 +47,9 @@ pub struct Hello {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HelloError {
     /// The client speaks another version of the protocol.
-    #[error("this server speaks tunnel protocol {PROTOCOL_VERSION}, the client {0:?}: use a tunnel-client of the server's version")]
+    #[error(
+        "this server speaks tunnel protocol {PROTOCOL_VERSION}, the client {0:?}: use a tunnel-client of the server's version"
+    )]
     Version(String),
     /// A header is missing or malformed.
     #[error("header {0} is missing or malformed")]
@@ -84,7 +86,10 @@ impl Hello {
         }
         let instance = text(&INSTANCE)
             .filter(|id| (1..=64).contains(&id.len()))
-            .filter(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'))
+            .filter(|id| {
+                id.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            })
             .ok_or(HelloError::Header("culvert-instance"))?;
         let generation = text(&GENERATION)
             .and_then(|number| number.parse().ok())
@@ -92,7 +97,9 @@ impl Hello {
         let subdomain = match headers.get(SUBDOMAIN) {
             None => None,
             Some(value) => Some(
-                value.to_str().ok()
+                value
+                    .to_str()
+                    .ok()
                     .and_then(|name| ClusterName::parse(name).ok())
                     .ok_or(HelloError::Header("culvert-subdomain"))?,
             ),
@@ -100,7 +107,11 @@ impl Hello {
         Ok(Self {
             instance: instance.to_owned(),
             generation,
-            client_version: text(&CLIENT_VERSION).unwrap_or("unknown").chars().take(64).collect(),
+            client_version: text(&CLIENT_VERSION)
+                .unwrap_or("unknown")
+                .chars()
+                .take(64)
+                .collect(),
             subdomain,
         })
     }
@@ -124,8 +135,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 6] =
-        [Self::Malformed, Self::Version, Self::Token, Self::Subdomain, Self::Busy, Self::Draining];
+    const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::Version,
+        Self::Token,
+        Self::Subdomain,
+        Self::Busy,
+        Self::Draining,
+    ];
 
     /// The code in the marker header.
     #[must_use]
@@ -161,7 +178,10 @@ impl Refusal {
 
 /// Marks an answer to a handshake as our server's word: `None` for the 101.
 pub fn mark_answer(headers: &mut HeaderMap, refusal: Option<Refusal>) {
-    headers.insert(ANSWER, HeaderValue::from_static(refusal.map_or("accepted", Refusal::code)));
+    headers.insert(
+        ANSWER,
+        HeaderValue::from_static(refusal.map_or("accepted", Refusal::code)),
+    );
 }
 
 /// How an answer to a handshake reads.
@@ -181,9 +201,16 @@ impl Answer {
     pub fn read(status: StatusCode, headers: &HeaderMap) -> Self {
         let word = headers.get(ANSWER).map(HeaderValue::as_bytes);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            let ours = headers.get(http::header::UPGRADE)
-                .is_some_and(|token| token.as_bytes().eq_ignore_ascii_case(UPGRADE_TOKEN.as_bytes()));
-            return if ours && word == Some(b"accepted") { Self::Accepted } else { Self::Stranger(status) };
+            let ours = headers.get(http::header::UPGRADE).is_some_and(|token| {
+                token
+                    .as_bytes()
+                    .eq_ignore_ascii_case(UPGRADE_TOKEN.as_bytes())
+            });
+            return if ours && word == Some(b"accepted") {
+                Self::Accepted
+            } else {
+                Self::Stranger(status)
+            };
         }
         Refusal::ALL
             .into_iter()
@@ -218,26 +245,54 @@ mod tests {
             let mut headers = HeaderMap::new();
             hello().write(&mut headers);
             match value {
-                Some(value) => { headers.insert(name, HeaderValue::from_static(value)); }
-                None => { headers.remove(name); }
+                Some(value) => {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+                None => {
+                    headers.remove(name);
+                }
             }
             Hello::read(&headers).unwrap_err()
         };
-        assert_eq!(with("culvert-protocol", Some("2")), HelloError::Version("2".into()));
-        assert_eq!(with("culvert-protocol", None), HelloError::Version(String::new()));
-        assert_eq!(with("culvert-instance", Some("A b")), HelloError::Header("culvert-instance"));
-        assert_eq!(with("culvert-generation", Some("-1")), HelloError::Header("culvert-generation"));
-        assert_eq!(with("culvert-subdomain", Some("a.b")), HelloError::Header("culvert-subdomain"));
+        assert_eq!(
+            with("culvert-protocol", Some("2")),
+            HelloError::Version("2".into())
+        );
+        assert_eq!(
+            with("culvert-protocol", None),
+            HelloError::Version(String::new())
+        );
+        assert_eq!(
+            with("culvert-instance", Some("A b")),
+            HelloError::Header("culvert-instance")
+        );
+        assert_eq!(
+            with("culvert-generation", Some("-1")),
+            HelloError::Header("culvert-generation")
+        );
+        assert_eq!(
+            with("culvert-subdomain", Some("a.b")),
+            HelloError::Header("culvert-subdomain")
+        );
     }
 
     #[test]
     fn only_a_marked_answer_is_our_servers_word() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Answer::read(StatusCode::UNAUTHORIZED, &headers), Answer::Stranger(StatusCode::UNAUTHORIZED));
+        assert_eq!(
+            Answer::read(StatusCode::UNAUTHORIZED, &headers),
+            Answer::Stranger(StatusCode::UNAUTHORIZED)
+        );
         mark_answer(&mut headers, Some(Refusal::Token));
-        assert_eq!(Answer::read(StatusCode::UNAUTHORIZED, &headers), Answer::Refused(Refusal::Token));
+        assert_eq!(
+            Answer::read(StatusCode::UNAUTHORIZED, &headers),
+            Answer::Refused(Refusal::Token)
+        );
         // A box that rewrites the status is not believed.
-        assert_eq!(Answer::read(StatusCode::BAD_GATEWAY, &headers), Answer::Stranger(StatusCode::BAD_GATEWAY));
+        assert_eq!(
+            Answer::read(StatusCode::BAD_GATEWAY, &headers),
+            Answer::Stranger(StatusCode::BAD_GATEWAY)
+        );
         assert_eq!(
             Answer::read(StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new()),
             Answer::Stranger(StatusCode::SWITCHING_PROTOCOLS)

@@ -80,7 +80,9 @@ impl Token {
     /// [`TokenError`], which never repeats the text.
     pub fn parse(kind: TokenKind, text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        let body = text.strip_prefix(kind.prefix()).ok_or(TokenError::WrongKind(kind))?;
+        let body = text
+            .strip_prefix(kind.prefix())
+            .ok_or(TokenError::WrongKind(kind))?;
         if body.len() != RANDOM_CHARS + CHECKSUM_CHARS || !body.is_ascii() {
             return Err(TokenError::Damaged);
         }
@@ -111,12 +113,14 @@ fn checksum(text: &str) -> String {
 
 /// The SHA-256 of a token. A plain hash is enough: the token has 256 random
 /// bits, so there is nothing to guess. Written `sha256:` and 64 hex digits.
-#[derive(Clone, Copy, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct TokenHash([u8; 32]);
 
 /// Why a text is no token hash.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("not a token hash: expected sha256: and 64 lower-case hex digits, as `tunnel-server token new` prints")]
+#[error(
+    "not a token hash: expected sha256: and 64 lower-case hex digits, as `tunnel-server token new` prints"
+)]
 pub struct TokenHashError;
 
 impl TokenHash {
@@ -127,7 +131,9 @@ impl TokenHash {
     /// was put in the wrong place.
     pub fn parse(text: &str) -> Result<Self, TokenHashError> {
         let hex = text.strip_prefix(HASH_PREFIX).ok_or(TokenHashError)?;
-        let bytes = HEXLOWER.decode(hex.as_bytes()).map_err(|_| TokenHashError)?;
+        let bytes = HEXLOWER
+            .decode(hex.as_bytes())
+            .map_err(|_| TokenHashError)?;
         Ok(Self(bytes.try_into().map_err(|_| TokenHashError)?))
     }
 }
@@ -135,6 +141,14 @@ impl TokenHash {
 impl PartialEq for TokenHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+// By hand because `PartialEq` is: equal hashes hash alike. A map may use it as
+// its key: what timing tells is of the SHA-256, from which no token follows.
+impl std::hash::Hash for TokenHash {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
@@ -174,9 +188,15 @@ mod tests {
             let mut bytes = text.as_bytes().to_vec();
             bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(Token::parse(TokenKind::Access, &changed).unwrap_err(), TokenError::Damaged);
+            assert_eq!(
+                Token::parse(TokenKind::Access, &changed).unwrap_err(),
+                TokenError::Damaged
+            );
         }
-        assert_eq!(Token::parse(TokenKind::Access, &text[..text.len() - 1]).unwrap_err(), TokenError::Damaged);
+        assert_eq!(
+            Token::parse(TokenKind::Access, &text[..text.len() - 1]).unwrap_err(),
+            TokenError::Damaged
+        );
     }
 
     #[test]

@@ -93,7 +93,10 @@ mod tests {
 
     #[test]
     fn marks_round_trip_and_leave_nothing_behind() {
-        let upgrade = LinkUpgrade { protocol: Protocol::Spdy31, method: Method::POST };
+        let upgrade = LinkUpgrade {
+            protocol: Protocol::Spdy31,
+            method: Method::POST,
+        };
         let mut headers = HeaderMap::new();
         upgrade.mark(&mut headers);
         assert_eq!(LinkUpgrade::take(&mut headers), Some(upgrade));

@@ -32,7 +32,9 @@ fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| content(path, error))?;
-        roots.add(certificate).map_err(|error| content(path, error))?;
+        roots
+            .add(certificate)
+            .map_err(|error| content(path, error))?;
     }
     if roots.is_empty() {
         return Err(content(path, "holds no certificate in PEM form"));
@@ -43,5 +45,9 @@ fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(TlsError::NoRoots)
+    } else {
+        Ok(roots)
+    }
 }

@@ -32,7 +32,9 @@ pub enum TlsError {
         fault: String,
     },
     /// The system has no certificate authorities.
-    #[error("the system has no certificate authorities: install ca-certificates, or name a file with --ca-file")]
+    #[error(
+        "the system has no certificate authorities: install ca-certificates, or name a file with --ca-file"
+    )]
     NoRoots,
     /// rustls refuses the combination.
     #[error("TLS: {0}")]
@@ -51,9 +53,15 @@ pub fn install_provider() {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|cause| TlsError::Read { path: path.to_owned(), cause })
+    std::fs::read(path).map_err(|cause| TlsError::Read {
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 pub(crate) fn content(path: &Path, fault: impl ToString) -> TlsError {
-    TlsError::Content { path: path.to_owned(), fault: fault.to_string() }
+    TlsError::Content {
+        path: path.to_owned(),
+        fault: fault.to_string(),
+    }
 }

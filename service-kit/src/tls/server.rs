@@ -24,7 +24,9 @@ impl ReloadingCertificate {
     /// # Errors
     /// [`TlsError`]: unreadable, not PEM, or the key is another certificate's.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self { current: ArcSwap::from_pointee(certified(certificate, key)?) })
+        Ok(Self {
+            current: ArcSwap::from_pointee(certified(certificate, key)?),
+        })
     }
 
     /// Reads them anew; connections that are open keep theirs.
@@ -53,15 +55,25 @@ fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     }
     let private = PrivateKeyDer::from_pem_slice(&read(key)?)
         .map_err(|_| content(key, "holds no private key in PEM form"))?;
-    CertifiedKey::from_der(chain, private, &provider())
-        .map_err(|error| content(key, format!("does not fit the certificate in {}: {error}", certificate.display())))
+    CertifiedKey::from_der(chain, private, &provider()).map_err(|error| {
+        content(
+            key,
+            format!(
+                "does not fit the certificate in {}: {error}",
+                certificate.display()
+            ),
+        )
+    })
 }
 
 /// A listener's configuration; `alpn` in order of preference.
 ///
 /// # Errors
 /// When rustls refuses its own defaults.
-pub fn server_config(certificate: Arc<ReloadingCertificate>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+pub fn server_config(
+    certificate: Arc<ReloadingCertificate>,
+    alpn: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -1,0 +1,329 @@
+//! Starts the control plane for real.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the lint's exception for tests does not reach their helpers"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use local_kubernetes::{Binaries, ControlPlane, Options, Subject};
+
+/// For what happens in milliseconds when it works.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+async fn start(options: Options) -> ControlPlane {
+    let binaries = Binaries::obtain(&local_kubernetes::to_stderr).unwrap();
+    let started = Instant::now();
+    let kubernetes = ControlPlane::start(&binaries, options).await.unwrap();
+    println!("ready after {} ms", started.elapsed().as_millis());
+    kubernetes
+}
+
+/// Runs kubectl with the rights of `token`.
+fn kubectl(kubernetes: &ControlPlane, token: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    kubernetes.kubeconfig_for(token, &kubeconfig).unwrap();
+    Command::new(kubernetes.kubectl())
+        .env("KUBECONFIG", &kubeconfig)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn admin(kubernetes: &ControlPlane, arguments: &[&str]) -> String {
+    stdout(
+        &kubernetes
+            .kubectl_command()
+            .args(arguments)
+            .output()
+            .unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn the_administrator_uses_kubectl() {
+    let kubernetes = start(Options::default()).await;
+    let names = admin(&kubernetes, &["get", "namespaces", "-o", "name"]);
+    assert!(names.contains("namespace/default"), "{names}");
+    let version = admin(&kubernetes, &["version", "-o", "json"]);
+    assert_eq!(
+        version.matches(r#""gitVersion": "v1.36.3""#).count(),
+        2,
+        "{version}"
+    );
+    let metrics = kubernetes.metrics().await.unwrap();
+    assert!(metrics.contains("apiserver_request_total"));
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_account_may_do_what_its_role_says() {
+    let kubernetes = start(Options::default()).await;
+    kubernetes.create_namespace("team").await.unwrap();
+    let token = kubernetes
+        .service_account_token("team", "tester")
+        .await
+        .unwrap();
+
+    let denied = kubectl(&kubernetes, &token, &["get", "nodes"]);
+    let error = String::from_utf8_lossy(&denied.stderr);
+    assert!(error.contains("(Forbidden)"), "{error}");
+    assert!(
+        error.contains("system:serviceaccount:team:tester"),
+        "{error}"
+    );
+
+    let tester = Subject::ServiceAccount {
+        namespace: "team",
+        name: "tester",
+    };
+    kubernetes
+        .bind_cluster_role("system:node-proxier", tester)
+        .await
+        .unwrap();
+    stdout(&kubectl(&kubernetes, &token, &["get", "nodes"]));
+
+    let still_denied = kubectl(&kubernetes, &token, &["get", "secrets"]);
+    assert!(!still_denied.status.success());
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_without_rules_is_told() {
+    let kubernetes = start(Options::default()).await;
+    let error = kubernetes
+        .bind_cluster_role("view", Subject::User("jane"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the cluster role view has no rules");
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_are_audited() {
+    let kubernetes = start(Options::default()).await;
+    admin(&kubernetes, &["get", "configmaps", "--namespace=audited"]);
+    let log = std::fs::read_to_string(kubernetes.audit_log()).unwrap();
+    let line = log
+        .lines()
+        .find(|line| line.contains("/namespaces/audited/configmaps"))
+        .unwrap();
+    assert!(line.contains(r#""username":"admin""#), "{line}");
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn old_revisions_are_gone_after_a_compaction() {
+    let kubernetes = start(Options {
+        api_server_arguments: vec!["--watch-cache=false".to_owned()],
+        ..Options::default()
+    })
+    .await;
+    let old = admin(
+        &kubernetes,
+        &[
+            "create",
+            "configmap",
+            "settings",
+            "-o",
+            "jsonpath={.metadata.resourceVersion}",
+        ],
+    );
+    admin(&kubernetes, &["create", "configmap", "more"]);
+    let revision = kubernetes.compact_etcd().await.unwrap();
+    assert!(revision > old.parse().unwrap());
+
+    let path = format!("/api/v1/configmaps?watch=true&timeoutSeconds=60&resourceVersion={old}");
+    let watch = admin(&kubernetes, &["get", "--raw", &path]);
+    assert!(watch.contains(r#""code":410"#), "{watch}");
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn with_a_watch_cache_lists_are_gone_at_once_and_watches_after_a_restart() {
+    let kubernetes = start(Options::default()).await;
+    let old = admin(
+        &kubernetes,
+        &[
+            "create",
+            "configmap",
+            "settings",
+            "-o",
+            "jsonpath={.metadata.resourceVersion}",
+        ],
+    );
+    admin(&kubernetes, &["create", "configmap", "more"]);
+    let path =
+        format!("/api/v1/configmaps?resourceVersionMatch=Exact&resourceVersion={old}&limit=1");
+    admin(&kubernetes, &["get", "--raw", &path]);
+    kubernetes.compact_etcd().await.unwrap();
+
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let list = kubernetes
+            .kubectl_command()
+            .args(["get", "--raw", &path])
+            .output()
+            .unwrap();
+        if !list.status.success() {
+            let error = String::from_utf8_lossy(&list.stderr);
+            assert!(error.contains("(Expired)"), "{error}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "the old list is still served");
+    }
+
+    // The events that a watch is given come from memory until a restart.
+    let path = format!("/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion={old}");
+    let watch = admin(&kubernetes, &["get", "--raw", &path]);
+    assert!(watch.contains(r#""name":"more""#), "{watch}");
+    kubernetes.restart_api_server().await.unwrap();
+    let watch = admin(&kubernetes, &["get", "--raw", &path]);
+    assert!(watch.contains(r#""code":410"#), "{watch}");
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_api_server_comes_back_on_its_port_with_its_data() {
+    let kubernetes = start(Options::default()).await;
+    let token = kubernetes
+        .service_account_token("default", "tester")
+        .await
+        .unwrap();
+    kubernetes.kill_api_server().unwrap();
+    let address = kubernetes.url().strip_prefix("https://").unwrap();
+    let refused = TcpStream::connect(address).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+
+    let started = Instant::now();
+    kubernetes.restart_api_server().await.unwrap();
+    println!("ready again after {} ms", started.elapsed().as_millis());
+    let who = stdout(&kubectl(&kubernetes, &token, &["auth", "whoami"]));
+    assert!(
+        who.contains("system:serviceaccount:default:tester"),
+        "{who}"
+    );
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_run_at_once_and_stop_leaves_nothing() {
+    let (one, two) = tokio::join!(start(Options::default()), start(Options::default()));
+    assert_ne!(one.url(), two.url());
+    assert_ne!(one.admin_token(), two.admin_token());
+
+    let folder = one.data_folder().to_owned();
+    let connections = Connections::open(one.url(), &folder);
+    one.stop().await.unwrap();
+    connections.end();
+    assert!(!folder.exists());
+    admin(&two, &["get", "namespaces"]);
+
+    let folder = two.data_folder().to_owned();
+    let connections = Connections::open(two.url(), &folder);
+    drop(two);
+    connections.end();
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn an_argument_that_is_refused_is_told_with_the_log() {
+    let binaries = Binaries::obtain(&local_kubernetes::to_stderr).unwrap();
+    let options = Options {
+        api_server_arguments: vec!["--no-such-flag".to_owned()],
+        ..Options::default()
+    };
+    let Err(error) = ControlPlane::start(&binaries, options).await else {
+        panic!("it has started");
+    };
+    let error = format!("{error:#}");
+    assert!(error.starts_with("kube-apiserver has ended"), "{error}");
+    assert!(error.contains("unknown flag: --no-such-flag"), "{error}");
+}
+
+/// Not a test of its own: the program that the next test kills.
+#[tokio::test]
+#[ignore = "runs as a part of another test"]
+async fn a_program_that_waits_to_be_killed() {
+    let kubernetes = start(Options::default()).await;
+    println!(
+        "started {} {}",
+        kubernetes.url(),
+        kubernetes.data_folder().display()
+    );
+    std::future::pending::<()>().await;
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_program_leaves_nothing_running() {
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg("a_program_that_waits_to_be_killed")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = BufReader::new(program.stdout.take().unwrap())
+        .lines()
+        .map(|line| line.unwrap())
+        .find_map(|line| line.strip_prefix("started ").map(str::to_owned))
+        .unwrap();
+    let (url, folder) = started.split_once(' ').unwrap();
+    let folder = PathBuf::from(folder);
+    let connections = Connections::open(url, &folder);
+
+    program.kill().unwrap();
+    program.wait().unwrap();
+
+    connections.end();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Connections to both processes: the kernel ends them with the processes.
+struct Connections {
+    api_server: TcpStream,
+    etcd: UnixStream,
+}
+
+impl Connections {
+    fn open(url: &str, folder: &Path) -> Self {
+        let api_server = TcpStream::connect(url.strip_prefix("https://").unwrap()).unwrap();
+        let etcd = UnixStream::connect(folder.join("etcd:0")).unwrap();
+        api_server.set_read_timeout(Some(DEADLINE)).unwrap();
+        etcd.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { api_server, etcd }
+    }
+
+    /// Waits until both have ended; fails if they go on.
+    fn end(mut self) {
+        ends("kube-apiserver", &mut self.api_server);
+        ends("etcd", &mut self.etcd);
+    }
+}
+
+fn ends(name: &str, connection: &mut impl Read) {
+    let mut rest = Vec::new();
+    if let Err(error) = connection.read_to_end(&mut rest) {
+        assert_eq!(
+            error.kind(),
+            std::io::ErrorKind::ConnectionReset,
+            "{name} is still there: {error}"
+        );
+    }
+}

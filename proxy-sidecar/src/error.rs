@@ -1,0 +1,67 @@
+//! Failures as answers. Says whose fault it was: the request's, the filter's,
+//! the credential's or the API server's.
+
+use http::{Response, StatusCode};
+use http_relay::RelayBody;
+use http_relay::body::error_chain;
+use http_relay::framing::FramingError;
+use http_relay::status;
+use http_relay::upgrade::UnsupportedUpgrade;
+use thiserror::Error;
+use tunnel_protocol::Failure;
+
+use crate::filter::Refused;
+use crate::upstream::UpstreamError;
+
+#[derive(Debug, Error)]
+pub(crate) enum ProxyError {
+    #[error("malformed request: {0}")]
+    Framing(#[from] FramingError),
+    #[error("malformed request: {0}")]
+    Upgrade(#[from] UnsupportedUpgrade),
+    #[error("refused by proxy-sidecar: {0}")]
+    Refused(#[from] Refused),
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    #[error("the API server's answer is malformed: {0}")]
+    Answer(FramingError),
+    #[error("the API server switched to a protocol that was not asked for")]
+    Switched,
+}
+
+impl ProxyError {
+    pub(crate) fn response(&self) -> Response<RelayBody> {
+        let (code, failure, message) = match self {
+            Self::Framing(_) | Self::Upgrade(_) | Self::Upstream(UpstreamError::Target) => (
+                StatusCode::BAD_REQUEST,
+                Failure::BadRequest,
+                self.to_string(),
+            ),
+            Self::Refused(_) => (StatusCode::FORBIDDEN, Failure::Filtered, self.to_string()),
+            Self::Upstream(UpstreamError::Credential(error)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Failure::CredentialUnavailable,
+                format!("proxy-sidecar has no credential for the API server: {error}"),
+            ),
+            Self::Upstream(UpstreamError::Send(error)) if error.is_connect() => (
+                StatusCode::BAD_GATEWAY,
+                Failure::ApiServerUnreachable,
+                format!(
+                    "proxy-sidecar cannot reach the API server: {}",
+                    error_chain(error)
+                ),
+            ),
+            Self::Upstream(UpstreamError::Send(error)) => (
+                StatusCode::BAD_GATEWAY,
+                Failure::ApiServerBroken,
+                format!("the API server gave no answer: {}", error_chain(error)),
+            ),
+            Self::Answer(_) | Self::Switched => (
+                StatusCode::BAD_GATEWAY,
+                Failure::BadAnswer,
+                self.to_string(),
+            ),
+        };
+        status::response(code, failure, &message, None)
+    }
+}

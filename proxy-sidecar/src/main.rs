@@ -1,0 +1,23 @@
+//! `proxy-sidecar`: wires flags, telemetry, listeners and the proxy.
+
+use anyhow::Context;
+use clap::Parser;
+use proxy_sidecar::{Args, Config, Sidecar};
+use service_kit::{runtime, shutdown, telemetry, tls};
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    telemetry::init(&args.log);
+    tls::install_provider();
+    runtime::build(args.worker_threads)?.block_on(run(args))
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let shutdown = shutdown::requested().context("cannot listen for signals")?;
+    let config = Config::try_from(args)?;
+    let sidecar = Sidecar::build(config).await?;
+    // kubectl proxy's own line; programs wait for it and read the port from it.
+    println!("Starting to serve on {}", sidecar.address());
+    sidecar.run(shutdown).await;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! One request, in order: framing, filter, upstream, and the answer or the
+//! switch of protocols.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_relay::body::{error_chain, pass, relay};
+use http_relay::{RelayBody, framing, headers, upgrade};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use service_kit::tasks::Spawner;
+use tokio::io::copy_bidirectional;
+use tracing::Instrument;
+use tunnel_protocol::header::REQUEST_ID;
+use tunnel_protocol::upgrade::Protocol;
+
+use crate::error::ProxyError;
+use crate::filter::Filter;
+use crate::metrics::{Metrics, OpenRequest, Outcome};
+use crate::upstream::Upstream;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Both sides have said 101; what is left is in our own process.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every request needs.
+pub(crate) struct Proxy {
+    pub(crate) filter: Option<Filter>,
+    pub(crate) upstream: Upstream,
+    pub(crate) metrics: Metrics,
+    pub(crate) spawner: Spawner,
+}
+
+impl Proxy {
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<Response<RelayBody>, Infallible> {
+        let id = request
+            .headers()
+            .get(REQUEST_ID)
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or("-");
+        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+        let proxy = self.clone();
+        let answer = async move {
+            match proxy.forward(request, peer).await {
+                Ok(response) => response,
+                Err(error) => {
+                    let refused = matches!(error, ProxyError::Refused(_));
+                    proxy.metrics.count(if refused {
+                        Outcome::Refused
+                    } else {
+                        Outcome::Failed
+                    });
+                    tracing::info!(%error, "not forwarded");
+                    error.response()
+                }
+            }
+        };
+        Ok(answer.instrument(span).await)
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<Response<RelayBody>, ProxyError> {
+        let open = self.metrics.open();
+        let asked = upgrade::requested(request.headers())?;
+        let (mut parts, body) = request.into_parts();
+        framing::take(&mut parts.headers)?;
+        if let Some(filter) = &self.filter {
+            filter.check(&parts, asked.is_some())?;
+        }
+        let callers_side = asked.and_then(|_| parts.extensions.remove::<OnUpgrade>());
+        headers::remove_hop_by_hop(&mut parts.headers);
+        headers::remove_ours(&mut parts.headers, &[]);
+        forwarded_for(&mut parts.headers, peer);
+        match asked {
+            Some(protocol) => upgrade::ask(&mut parts.headers, protocol),
+            None => headers::ask_for_trailers(&mut parts.headers),
+        }
+
+        let response = self
+            .upstream
+            .send(Request::from_parts(parts, pass(body)))
+            .await?;
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        match (asked, callers_side) {
+            (Some(protocol), Some(callers_side)) => {
+                self.switch(response, protocol, callers_side, open)
+            }
+            _ if response.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
+                Err(ProxyError::Switched)
+            }
+            _ => {
+                self.metrics.count(Outcome::Answered);
+                answer(response, open)
+            }
+        }
+    }
+
+    /// After a 101 joins both connections; any other answer is passed on, and
+    /// the caller's connection closed, as bytes of the other protocol may follow
+    /// on it already.
+    fn switch(
+        &self,
+        mut response: Response<Incoming>,
+        asked: Protocol,
+        callers_side: OnUpgrade,
+        open: OpenRequest,
+    ) -> Result<Response<RelayBody>, ProxyError> {
+        if !upgrade::switched(&response, asked) {
+            if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                return Err(ProxyError::Switched);
+            }
+            self.metrics.count(Outcome::Answered);
+            let mut response = answer(response, open)?;
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(response);
+        }
+        self.metrics.count(Outcome::Upgraded);
+        let upstreams_side = hyper::upgrade::on(&mut response);
+        let splice = async move {
+            let _open = open;
+            let switched = async { tokio::try_join!(callers_side, upstreams_side) };
+            match tokio::time::timeout(SWITCH_TIMEOUT, switched).await {
+                Ok(Ok((caller, upstream))) => {
+                    let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
+                    // Passes each half-close on and goes on with the other half.
+                    match copy_bidirectional(&mut caller, &mut upstream).await {
+                        Ok((sent, received)) => {
+                            tracing::debug!(sent, received, "upgraded connection ended")
+                        }
+                        Err(error) => tracing::debug!(
+                            error = error_chain(&error),
+                            "upgraded connection broke"
+                        ),
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(error = error_chain(&error), "a side did not switch")
+                }
+                Err(_) => tracing::warn!("a side did not switch in time"),
+            }
+        };
+        self.spawner.spawn(splice.in_current_span());
+        let mut end_to_end = std::mem::take(response.headers_mut());
+        clean_answer(&mut end_to_end);
+        Ok(upgrade::switching(end_to_end, asked))
+    }
+}
+
+fn answer(
+    response: Response<Incoming>,
+    open: OpenRequest,
+) -> Result<Response<RelayBody>, ProxyError> {
+    let (mut parts, body) = response.into_parts();
+    framing::check(&parts.headers).map_err(ProxyError::Answer)?;
+    clean_answer(&mut parts.headers);
+    let body = relay(body, std::future::pending(), Arc::default(), open);
+    Ok(Response::from_parts(parts, body))
+}
+
+fn clean_answer(headers: &mut HeaderMap) {
+    headers::remove_hop_by_hop(headers);
+    headers::remove_ours(headers, &[]);
+}
+
+/// As kubectl proxy does: the caller's address, behind those before it.
+fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
+    let before = headers::tokens(headers, &FORWARDED_FOR).map(str::to_owned);
+    let chain = before
+        .chain([peer.to_string()])
+        .collect::<Vec<_>>()
+        .join(", ");
+    if let Ok(value) = HeaderValue::try_from(chain) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+}

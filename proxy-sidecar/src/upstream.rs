@@ -1,0 +1,119 @@
+//! Requests to the API server.
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::{PathAndQuery, Scheme};
+use http::{Request, Response, StatusCode, Uri};
+use http_relay::RelayBody;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::TokioTimer;
+use kube::Config as KubeConfig;
+use kube::client::ConfigExt;
+use service_kit::tasks::Spawner;
+use thiserror::Error;
+use tunnel_protocol::limits::HEADER_LINES;
+
+use crate::credential::{Credential, CredentialError};
+
+/// As client-go's dialer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Below the API server's own 90 s, so that we close an idle connection first
+/// and no request meets one that is just being closed.
+const IDLE: Duration = Duration::from_secs(60);
+const IDLE_CONNECTIONS: usize = 64;
+
+/// The API server, and the credential for it.
+pub(crate) struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, RelayBody>,
+    base: Uri,
+    credential: Credential,
+    require_own_credential: bool,
+}
+
+/// Why the API server gave no answer.
+#[derive(Debug, Error)]
+pub(crate) enum UpstreamError {
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error("{0}")]
+    Send(#[from] ClientError),
+    #[error("the request's target is not a path")]
+    Target,
+}
+
+impl Upstream {
+    pub(crate) fn new(
+        mut config: KubeConfig,
+        require_own_credential: bool,
+        spawner: Spawner,
+    ) -> Result<Self, kube::Error> {
+        let credential = Credential::new(&mut config)?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(spawner)
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_headers(HEADER_LINES)
+            .build(config.rustls_https_connector_with_connector(tcp)?);
+        Ok(Self {
+            client,
+            base: config.cluster_url,
+            credential,
+            require_own_credential,
+        })
+    }
+
+    /// Sends a request whose hop-by-hop headers are gone, and gives the answer's
+    /// head as soon as it is there.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<RelayBody>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        *request.uri_mut() = self.target(request.uri())?;
+        let headers = request.headers_mut();
+        headers.remove(HOST);
+        let callers = headers
+            .get(AUTHORIZATION)
+            .is_some_and(|value| !value.is_empty());
+        let ours = self.require_own_credential || !callers;
+        if ours {
+            headers.remove(AUTHORIZATION);
+            if let Some(credential) = self.credential.header().await? {
+                headers.insert(AUTHORIZATION, credential);
+            }
+        }
+        let response = self.client.request(request).await?;
+        if response.status() == StatusCode::UNAUTHORIZED && ours {
+            self.credential.refresh();
+        }
+        Ok(response)
+    }
+
+    /// Whether a request could be sent with a credential now, as far as can be
+    /// told without running anything.
+    pub(crate) fn ready(&self) -> Result<(), CredentialError> {
+        self.credential.ready()
+    }
+
+    fn target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
+        let path = uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or(PathAndQuery::from_static("/"));
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = self.base.scheme().cloned().or(Some(Scheme::HTTPS));
+        parts.authority = self.base.authority().cloned();
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).map_err(|_| UpstreamError::Target)
+    }
+}

@@ -1,0 +1,87 @@
+//! The client's end of a link's control stream.
+
+use std::time::Duration;
+
+use http::Response;
+use http_body_util::BodyExt;
+use http_relay::RelayBody;
+use http_relay::body::pass;
+use http_relay::body_channel::{self, BodyWriter};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
+
+/// What a link tells its connector.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    /// Callers can reach the cluster now.
+    Registered { urls: Vec<String>, replica: String },
+    /// The server ends: dial anew after this time; the link is cut at `deadline`.
+    Drain {
+        reconnect_in: Duration,
+        deadline: Duration,
+    },
+}
+
+/// Answers the control stream. Returns the writer for our own messages.
+pub(crate) fn open() -> (Response<RelayBody>, BodyWriter) {
+    let (writer, body) = body_channel::channel();
+    (Response::new(pass(body)), writer)
+}
+
+/// Reads the server's messages until the stream ends.
+pub(crate) async fn read(mut body: Incoming, events: mpsc::Sender<LinkEvent>) {
+    let mut lines = Lines::default();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        lines.push(data);
+        loop {
+            match lines.next_message() {
+                Ok(Some(message)) => {
+                    if let Some(event) = event(message)
+                        && events.send(event).await.is_err()
+                    {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "the server's control stream cannot be read on");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn event(message: ServerMessage) -> Option<LinkEvent> {
+    match message {
+        ServerMessage::Registered { urls, replica } => {
+            Some(LinkEvent::Registered { urls, replica })
+        }
+        ServerMessage::Drain {
+            reconnect_in_ms,
+            deadline_ms,
+        } => Some(LinkEvent::Drain {
+            reconnect_in: Duration::from_millis(reconnect_in_ms),
+            deadline: Duration::from_millis(deadline_ms),
+        }),
+        ServerMessage::Unknown => None,
+    }
+}
+
+/// Tells the server that this link takes no new requests, and ends our direction
+/// of the stream.
+pub(crate) async fn announce_drain(writer: BodyWriter, deadline: Duration) {
+    let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    // A server that is gone needs no announcement.
+    if writer
+        .send(line(&ClientMessage::Drain { deadline_ms }))
+        .await
+        .is_ok()
+    {
+        drop(writer.finish().await);
+    }
+}

@@ -1,0 +1,129 @@
+//! One link: an HTTP/2 server on the connection that we dialled.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_relay::RelayBody;
+use http_relay::body::error_chain;
+use http_relay::body_channel::BodyWriter;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioTimer;
+use service_kit::tasks::{Spawner, Tasks};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tunnel_protocol::header::{STREAM, STREAM_CONTROL};
+use tunnel_protocol::limits::{
+    CONNECTION_WINDOW, FRAME, LINK_HEADERS, MAX_STREAMS, PENDING_RESETS, PING_EVERY, PING_TIMEOUT,
+    STREAM_WINDOW,
+};
+
+use crate::control::{self, LinkEvent};
+use crate::relay::Relay;
+
+/// Events that the connector has not taken yet; it takes them at once.
+pub(crate) const EVENTS: usize = 8;
+
+/// A link that is being served.
+pub(crate) struct Link {
+    relay: Arc<Relay>,
+    events: mpsc::Sender<LinkEvent>,
+    control: Mutex<Option<BodyWriter>>,
+}
+
+impl Link {
+    pub(crate) fn new(relay: Arc<Relay>, events: mpsc::Sender<LinkEvent>) -> Arc<Self> {
+        Arc::new(Self {
+            relay,
+            events,
+            control: Mutex::new(None),
+        })
+    }
+
+    /// Serves until the connection ends. On `drain`, announces it, takes no new
+    /// streams, and ends after the last one, or at `deadline`.
+    ///
+    /// Returns why it ended, for the log.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        connection: Upgraded,
+        drain: CancellationToken,
+        deadline: Duration,
+    ) -> String {
+        // Owns this link's streams: they end with it.
+        let tasks = Tasks::new();
+        let (link, spawner) = (self.clone(), tasks.spawner());
+        let service = service_fn(move |request| link.clone().dispatch(request, spawner.clone()));
+        let mut connection =
+            pin!(http2_settings(tasks.spawner()).serve_connection(connection, service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let ending = async { tokio::join!(connection, self.say_goodbye(deadline)).0 };
+                match tokio::time::timeout(deadline, ending).await {
+                    Ok(ended) => ended,
+                    Err(_) => return "cut at the drain's deadline".to_owned(),
+                }
+            }
+        };
+        match ended {
+            Ok(()) => "closed".to_owned(),
+            Err(error) => error_chain(&error),
+        }
+    }
+
+    async fn dispatch(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        spawner: Spawner,
+    ) -> Result<Response<RelayBody>, Infallible> {
+        if request
+            .headers()
+            .get(STREAM)
+            .is_some_and(|kind| kind == STREAM_CONTROL)
+        {
+            let (response, writer) = control::open();
+            *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+            spawner.spawn(control::read(request.into_body(), self.events.clone()));
+            return Ok(response);
+        }
+        Ok(self.relay.clone().serve(request, &spawner).await)
+    }
+
+    /// Announces the drain and ends our direction of the control stream, which
+    /// would otherwise keep a draining connection open.
+    async fn say_goodbye(&self, deadline: Duration) {
+        let writer = self
+            .control
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            control::announce_drain(writer, deadline).await;
+        }
+    }
+}
+
+/// See [`tunnel_protocol::limits`] for what each setting was measured to do.
+fn http2_settings(spawner: Spawner) -> http2::Builder<Spawner> {
+    let mut builder = http2::Builder::new(spawner);
+    builder
+        .timer(TokioTimer::new())
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_frame_size(FRAME)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(None)
+        .max_header_list_size(LINK_HEADERS)
+        .keep_alive_interval(rand::random_range(PING_EVERY))
+        .keep_alive_timeout(PING_TIMEOUT)
+        .auto_date_header(false);
+    builder
+}

@@ -1,0 +1,21 @@
+//! `tunnel-client`: wires flags, telemetry and the connector.
+
+use anyhow::Context;
+use clap::Parser;
+use service_kit::{runtime, shutdown, telemetry, tls};
+use tunnel_client::{Args, Config, Connector};
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    telemetry::init(&args.log);
+    tls::install_provider();
+    runtime::build(args.worker_threads)?.block_on(run(args))
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let shutdown = shutdown::requested().context("cannot listen for signals")?;
+    let config = Config::try_from(args)?;
+    let connector = Connector::build(config).await?;
+    connector.run(shutdown).await?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! One request of the link: to the sidecar and back.
+
+use std::sync::Arc;
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_relay::body::{error_chain, pass, relay};
+use http_relay::body_channel;
+use http_relay::framing::{self, FramingError};
+use http_relay::splice::{SpliceMeters, splice};
+use http_relay::{RelayBody, headers, status, upgrade};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioIo;
+use service_kit::tasks::Spawner;
+use thiserror::Error;
+use tracing::Instrument;
+use tunnel_protocol::Failure;
+use tunnel_protocol::header::{ERROR, REQUEST_ID};
+use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
+
+use crate::metrics::{Counted, Metrics, Outcome};
+use crate::upstream::Upstream;
+
+/// Relays requests; shared by all links.
+pub(crate) struct Relay {
+    pub(crate) upstream: Upstream,
+    pub(crate) metrics: Metrics,
+}
+
+#[derive(Debug, Error)]
+enum RelayFailure {
+    #[error("cannot reach {upstream}: {cause}")]
+    Unreachable { upstream: String, cause: String },
+    #[error("the connection ended before an answer came: {0}")]
+    Broken(String),
+    #[error("its answer is malformed: {0}")]
+    Framing(#[from] FramingError),
+    #[error("it switched to a protocol that was not asked for")]
+    Switched,
+}
+
+impl Relay {
+    /// Always answers: a failure as a `Status` with its code, which the server
+    /// tells from the cluster's own answers.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        spawner: &Spawner,
+    ) -> Response<RelayBody> {
+        let id = request
+            .headers()
+            .get(REQUEST_ID)
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or("-");
+        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+        let answer = async {
+            match self.forward(request, spawner).await {
+                Ok(response) => response,
+                Err(failure) => {
+                    tracing::info!(error = %failure, "the sidecar gave no answer");
+                    self.failed(&failure)
+                }
+            }
+        };
+        answer.instrument(span).await
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        spawner: &Spawner,
+    ) -> Result<Response<RelayBody>, RelayFailure> {
+        let open = self.metrics.open_request();
+        let (mut parts, body) = request.into_parts();
+        let asked = LinkUpgrade::take(&mut parts.headers);
+        clean_request(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        parts.extensions = http::Extensions::new();
+        let Some(asked) = asked else {
+            headers::ask_for_trailers(&mut parts.headers);
+            let response = self.send(Request::from_parts(parts, pass(body))).await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(RelayFailure::Switched);
+            }
+            return self.answer(response, open);
+        };
+
+        upgrade::ask(&mut parts.headers, asked.protocol);
+        parts.method = asked.method.clone();
+        let mut response = self
+            .send(Request::from_parts(parts, http_relay::body::empty()))
+            .await?;
+        if !upgrade::switched(&response, asked.protocol) {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(RelayFailure::Switched);
+            }
+            // The body, which would be the other protocol's bytes, is dropped.
+            return self.answer(response, open);
+        }
+        let (writer, outgoing) = body_channel::channel();
+        let upgraded = hyper::upgrade::on(&mut response);
+        let splicing = async move {
+            let _open = open;
+            let ended = match upgraded.await {
+                Ok(io) => splice(TokioIo::new(io), body, writer, &SpliceMeters::default()).await,
+                Err(error) => {
+                    return tracing::debug!(
+                        error = error_chain(&error),
+                        "the sidecar did not switch"
+                    );
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "upgraded stream broke");
+            }
+        };
+        spawner.spawn(splicing.in_current_span());
+        self.metrics.request(Outcome::Upgraded);
+        let (mut parts, _) = response.into_parts();
+        clean_answer(&mut parts.headers);
+        mark_switched(&mut parts.headers, asked.protocol);
+        parts.status = StatusCode::OK;
+        parts.version = Version::HTTP_2;
+        parts.extensions = http::Extensions::new();
+        Ok(Response::from_parts(parts, pass(outgoing)))
+    }
+
+    async fn send(&self, request: Request<RelayBody>) -> Result<Response<Incoming>, RelayFailure> {
+        self.upstream
+            .send(request)
+            .await
+            .map_err(|error: legacy::Error| {
+                if error.is_connect() {
+                    let upstream = self.upstream.authority().to_string();
+                    RelayFailure::Unreachable {
+                        upstream,
+                        cause: error_chain(&error),
+                    }
+                } else {
+                    RelayFailure::Broken(error_chain(&error))
+                }
+            })
+    }
+
+    fn answer(
+        &self,
+        response: Response<Incoming>,
+        open: Counted,
+    ) -> Result<Response<RelayBody>, RelayFailure> {
+        let (mut parts, body) = response.into_parts();
+        framing::check(&parts.headers)?;
+        clean_answer(&mut parts.headers);
+        parts.version = Version::HTTP_2;
+        parts.extensions = http::Extensions::new();
+        self.metrics.request(Outcome::Answered);
+        Ok(Response::from_parts(
+            parts,
+            relay(body, std::future::pending(), Arc::default(), open),
+        ))
+    }
+
+    fn failed(&self, failure: &RelayFailure) -> Response<RelayBody> {
+        let (code, outcome) = match failure {
+            RelayFailure::Unreachable { .. } => {
+                (Failure::SidecarUnreachable, Outcome::SidecarUnreachable)
+            }
+            RelayFailure::Broken(_) => (Failure::SidecarBroken, Outcome::SidecarBroken),
+            RelayFailure::Framing(_) | RelayFailure::Switched => {
+                (Failure::BadAnswer, Outcome::BadAnswer)
+            }
+        };
+        self.metrics.request(outcome);
+        let message = format!("tunnel-client got no answer from its upstream: {failure}");
+        status::response(StatusCode::BAD_GATEWAY, code, &message, None)
+    }
+}
+
+fn clean_request(headers: &mut HeaderMap) {
+    headers::remove_hop_by_hop(headers);
+    headers::remove_ours(headers, &[REQUEST_ID]);
+    // Host is made anew, so an Origin could only be compared with the wrong one;
+    // the server has judged it.
+    headers::retain(headers, |name| name != HOST && name != ORIGIN);
+}
+
+fn clean_answer(headers: &mut HeaderMap) {
+    headers::remove_hop_by_hop(headers);
+    headers::remove_ours(headers, &[ERROR]);
+}

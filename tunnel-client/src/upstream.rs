@@ -1,0 +1,72 @@
+//! Requests to the sidecar's port.
+
+use std::time::Duration;
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use http_relay::RelayBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::TokioTimer;
+use service_kit::tasks::Spawner;
+use tunnel_protocol::limits::HEADER_LINES;
+
+/// The port is in our own pod.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below what the sidecar allows, so that this side closes idle connections.
+const IDLE: Duration = Duration::from_secs(30);
+const IDLE_CONNECTIONS: usize = 64;
+
+/// proxy-sidecar, or kubectl proxy in its place.
+pub(crate) struct Upstream {
+    client: Client<HttpConnector, RelayBody>,
+    authority: Authority,
+}
+
+impl Upstream {
+    pub(crate) fn new(authority: Authority, spawner: Spawner) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(spawner)
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_headers(HEADER_LINES)
+            .build(tcp);
+        Self { client, authority }
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<RelayBody>,
+    ) -> Result<Response<Incoming>, Error> {
+        *request.uri_mut() = self.target(request.uri());
+        // The only host that the sidecar's filter accepts: the caller's own would
+        // be refused, and must not choose anything here.
+        request
+            .headers_mut()
+            .insert(HOST, HeaderValue::from_static("localhost"));
+        self.client.request(request).await
+    }
+
+    fn target(&self, uri: &Uri) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(
+            uri.path_and_query()
+                .cloned()
+                .unwrap_or(PathAndQuery::from_static("/")),
+        );
+        // All three are there, which is all that is asked for.
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+}
