@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use data_encoding::BASE64;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -90,28 +91,35 @@ impl EtcdClient {
         Ok(Self { client })
     }
 
-    /// Compacts to the current revision, and returns that.
+    /// Makes every revision so far one that etcd has forgotten, and returns the
+    /// oldest one that it still knows.
     ///
-    /// Does what the API server does every five minutes: first the revision is
+    /// Does what the API server does every five minutes: the revision is also
     /// written to `compact_rev_key`, which makes the API server forget its own
     /// cached snapshots up to there.
     pub(crate) async fn compact(&self) -> Result<u64> {
-        let key = data_encoding::BASE64.encode(b"compact_rev_key");
-        let read = self.post("range", json!({ "key": key })).await?;
+        // A watch that starts behind revision r asks etcd for r + 1, so that
+        // must be forgotten, too: two revisions of nobody's.
+        self.put_compact_revision(0).await?;
+        let revision = self.put_compact_revision(0).await?;
+        self.put_compact_revision(revision).await?;
+        let request = json!({ "revision": revision.to_string(), "physical": true });
+        self.post("compaction", request).await?;
+        Ok(revision)
+    }
+
+    /// Returns the revision at which it is written.
+    async fn put_compact_revision(&self, value: u64) -> Result<u64> {
+        let request = json!({
+            "key": BASE64.encode(b"compact_rev_key"),
+            "value": BASE64.encode(value.to_string().as_bytes()),
+        });
+        let answer = self.post("put", request).await?;
         // etcd writes 64-bit numbers as strings.
-        let revision: u64 = read["header"]["revision"]
+        answer["header"]["revision"]
             .as_str()
             .and_then(|revision| revision.parse().ok())
-            .with_context(|| format!("etcd named no revision: {read}"))?;
-        let value = data_encoding::BASE64.encode(revision.to_string().as_bytes());
-        self.post("put", json!({ "key": key, "value": value }))
-            .await?;
-        self.post(
-            "compaction",
-            json!({ "revision": revision.to_string(), "physical": true }),
-        )
-        .await?;
-        Ok(revision)
+            .with_context(|| format!("etcd named no revision: {answer}"))
     }
 
     async fn post(&self, call: &str, body: Value) -> Result<Value> {

@@ -190,13 +190,14 @@ impl ControlPlane {
         self.api.get_text("/metrics").await
     }
 
-    /// Compacts etcd to its current revision, which is returned: lists and
-    /// watches from older ones are answered with 410 Gone as soon as the API
-    /// server has noticed, some milliseconds later.
+    /// Makes etcd forget every resource version that there has been, and
+    /// returns the oldest one that it still knows. Lists and new watches from
+    /// older ones are answered with 410 Gone; watches that run go on.
     ///
-    /// A watch that the API server can serve from the events in its memory
-    /// goes on: start it with `--watch-cache=false`, or restart it, to have
-    /// none of these.
+    /// What the API server itself remembers it still serves: snapshots for
+    /// lists up to 15 seconds longer, events for watches much longer. With
+    /// `--watch-cache=false` it remembers nothing; else
+    /// [`restart_api_server`](Self::restart_api_server) makes it forget.
     ///
     /// # Errors
     /// If etcd does not answer.

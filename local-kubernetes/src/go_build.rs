@@ -91,23 +91,21 @@ fn run(command: &mut Command, still_running: &dyn Fn(Duration)) -> Result<ExitSt
 /// Asked in the module's folder, an older Go may fetch the one that the module
 /// wants and answer for that.
 fn require_go(module: &Path) -> Result<()> {
-    let found = match go(module)
-        .arg("version")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
-    {
-        Err(error) => format!("`go` cannot be run: {error}"),
-        Ok(output) if !output.status.success() => {
-            String::from_utf8_lossy(&output.stderr).trim().to_owned()
+    let found = if environment::on_path("go").is_none() {
+        "there is none on the PATH".to_owned()
+    } else {
+        let output = go(module)
+            .arg("version")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .context("cannot run go")?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if go_version(&said).is_some_and(|version| version >= OLDEST_GO) {
+            return Ok(());
         }
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            if go_version(&said).is_some_and(|version| version >= OLDEST_GO) {
-                return Ok(());
-            }
-            said
-        }
+        // It has refused the module's `go` line if it has not said its version.
+        format!("{said}{}", String::from_utf8_lossy(&output.stderr).trim())
     };
     let (major, minor) = OLDEST_GO;
     bail!(

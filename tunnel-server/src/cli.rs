@@ -1,0 +1,130 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use service_kit::telemetry::LogArgs;
+use tunnel_protocol::token::{Token, TokenKind};
+
+use crate::config::file;
+
+/// Serves callers a Kubernetes API for each cluster that has a tunnel-client.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// Something else than to serve
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What needs no server.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Checks a configuration file and names every fault
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
+    /// Tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// What is done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Makes a token: prints it, once, and the hash for the configuration file
+    New {
+        /// Whom it is for
+        kind: TokenFor,
+    },
+}
+
+/// Whom a token is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TokenFor {
+    /// A tunnel-client
+    Connector,
+    /// A caller
+    Access,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The configuration file; it is watched
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_CONFIG",
+        value_name = "FILE",
+        default_value = "tunnel-server.yaml"
+    )]
+    pub config: PathBuf,
+    /// For development: make a private CA and a certificate in this folder, and
+    /// use them
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "culvert-dev")]
+    pub dev: Option<PathBuf>,
+    /// How long open requests may go on after SIGTERM, seconds
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_DRAIN_SECONDS",
+        default_value_t = 30,
+        value_name = "SECONDS"
+    )]
+    pub drain_seconds: u64,
+    /// Worker threads; 1 runs everything on one
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_WORKER_THREADS",
+        default_value_t = 2,
+        value_name = "COUNT"
+    )]
+    pub worker_threads: usize,
+    /// How to log
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `tunnel-server check-config`.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn check_config(path: &Path) -> anyhow::Result<()> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    match file::read(&text) {
+        Ok(file) => {
+            println!(
+                "{}: {} clusters, {} callers",
+                path.display(),
+                file.access.clusters(),
+                file.access.callers()
+            );
+            Ok(())
+        }
+        Err(faults) => bail!("{}:\n{faults}", path.display()),
+    }
+}
+
+/// `tunnel-server token new`.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_token(command: &TokenCommand) -> anyhow::Result<()> {
+    let TokenCommand::New { kind } = command;
+    let kind = match kind {
+        TokenFor::Connector => TokenKind::Connector,
+        TokenFor::Access => TokenKind::Access,
+    };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system gives no randomness")?;
+    let token = Token::from_random(kind, &random);
+    println!("token: {}", token.expose());
+    println!("hash:  {}", token.hash());
+    eprintln!("The token is shown this once. Put the hash into the configuration file.");
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The validated configuration: flags, and the file that is watched.
+
+pub mod file;
+mod reader;
+mod watch;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::cli::RunArgs;
+use file::{Faults, File};
+
+pub(crate) use watch::watch;
+
+/// What the server is built from.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) path: PathBuf,
+    pub(crate) text: Vec<u8>,
+    pub(crate) file: File,
+    pub(crate) dev: Option<PathBuf>,
+    pub(crate) drain: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {cause}", path = .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The file has faults: all of them.
+    #[error("the configuration file {path} has faults:\n{faults}", path = .path.display())]
+    Faults {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        faults: Faults,
+    },
+    /// Nothing to prove who the server is.
+    #[error("certificate: missing; name certificateFile and keyFile, or start with --dev")]
+    NoCertificate,
+}
+
+impl TryFrom<RunArgs> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: RunArgs) -> Result<Self, ConfigError> {
+        let path = args.config;
+        let text = std::fs::read(&path).map_err(|cause| ConfigError::Read {
+            path: path.clone(),
+            cause,
+        })?;
+        let file =
+            file::read(&String::from_utf8_lossy(&text)).map_err(|faults| ConfigError::Faults {
+                path: path.clone(),
+                faults,
+            })?;
+        if args.dev.is_none() && file.certificate.is_none() {
+            return Err(ConfigError::NoCertificate);
+        }
+        Ok(Self {
+            path,
+            text,
+            file,
+            dev: args.dev,
+            drain: Duration::from_secs(args.drain_seconds),
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! Takes over changes of the configuration file and of the certificate.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use service_kit::file_watch::FileWatch;
+use service_kit::tls::ReloadingCertificate;
+
+use super::file::{self, CertificateFiles, Settings};
+use crate::access::file_store::FileStore;
+use crate::metrics::{Metrics, Reload};
+
+/// Watches until it is dropped. A file with faults is refused whole: each fault
+/// is logged, and the last good one stays.
+pub(crate) async fn watch(
+    path: PathBuf,
+    text: Vec<u8>,
+    settings: Settings,
+    store: Arc<FileStore>,
+    certificate: Arc<ReloadingCertificate>,
+    certificate_files: CertificateFiles,
+    metrics: Metrics,
+) {
+    let configuration = async {
+        let mut watch = FileWatch::new(&path, text);
+        loop {
+            let text = String::from_utf8_lossy(watch.changed().await).into_owned();
+            match file::read(&text) {
+                Ok(file) => {
+                    if file.settings != settings {
+                        tracing::warn!(
+                            "listeners and domains are taken over at the next start only"
+                        );
+                    }
+                    let (clusters, callers) = (file.access.clusters(), file.access.callers());
+                    store.replace(file.access);
+                    metrics.reload(Reload::Applied);
+                    tracing::info!(path = %path.display(), clusters, callers, "configuration taken over");
+                }
+                Err(faults) => {
+                    metrics.reload(Reload::Refused);
+                    tracing::error!(path = %path.display(), "configuration refused, the last good one stays:\n{faults}");
+                }
+            }
+        }
+    };
+    let certificates = async {
+        let CertificateFiles {
+            certificate: chain,
+            key,
+        } = &certificate_files;
+        let content = tokio::fs::read(chain).await.unwrap_or_default();
+        let mut watch = FileWatch::new(chain, content);
+        loop {
+            watch.changed().await;
+            // The key is written beside it: by then both have settled.
+            match certificate.reload(chain, key) {
+                Ok(()) => tracing::info!(path = %chain.display(), "certificate taken over"),
+                Err(error) => {
+                    tracing::error!(%error, "certificate refused, the last good one stays")
+                }
+            }
+        }
+    };
+    tokio::join!(configuration, certificates);
+}

@@ -1,0 +1,114 @@
+//! The gateway's failures as answers. Says whose fault it was: the caller's, the
+//! link's, the cluster's side, or ours.
+
+use http::header::{CONNECTION, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use http_relay::framing::FramingError;
+use http_relay::upgrade::UnsupportedUpgrade;
+use http_relay::{RelayBody, status};
+use thiserror::Error;
+use tunnel_protocol::Failure;
+use tunnel_protocol::limits::RESPONSE_HEADERS;
+
+use crate::access::{Denied, StoreError};
+use crate::gateway::{TargetError, Unauthenticated};
+use crate::links::{NoLink, OpenError};
+
+#[derive(Debug, Error)]
+pub(crate) enum GatewayError {
+    #[error("malformed request: {0}")]
+    Framing(#[from] FramingError),
+    #[error("malformed request: {0}")]
+    Upgrade(#[from] UnsupportedUpgrade),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{0}")]
+    Unauthenticated(#[from] Unauthenticated),
+    #[error("there is no cluster {0}")]
+    UnknownCluster(String),
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    NoLink(#[from] NoLink),
+    #[error("no answer from the cluster within {} s", RESPONSE_HEADERS.as_secs())]
+    Timeout,
+    #[error("the cluster's answer is malformed: {0}")]
+    Answer(String),
+    #[error("{0}")]
+    Revoked(&'static str),
+}
+
+impl GatewayError {
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Framing(_) | Self::Upgrade(_) | Self::Target(TargetError::Malformed(_)) => {
+                Failure::BadRequest
+            }
+            Self::Target(TargetError::UnknownHost) => Failure::UnknownHost,
+            Self::Target(TargetError::UnknownPath) => Failure::UnknownPath,
+            Self::Unauthenticated(_) => Failure::Unauthenticated,
+            Self::UnknownCluster(_) => Failure::UnknownCluster,
+            Self::Denied(Denied::Forbidden { .. }) | Self::Revoked(_) => Failure::Forbidden,
+            Self::Denied(Denied::Store(_)) | Self::Store(_) => Failure::Internal,
+            Self::NoLink(NoLink::Missing { .. }) => Failure::NoLink,
+            Self::NoLink(NoLink::Open(OpenError::Full)) => Failure::LinkFull,
+            Self::NoLink(NoLink::Open(OpenError::Broken(_))) => Failure::LinkBroken,
+            Self::Timeout => Failure::Timeout,
+            Self::Answer(_) => Failure::BadAnswer,
+        }
+    }
+
+    fn code(&self) -> StatusCode {
+        match self.failure() {
+            Failure::BadRequest => StatusCode::BAD_REQUEST,
+            Failure::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            Failure::UnknownPath | Failure::UnknownCluster => StatusCode::NOT_FOUND,
+            Failure::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Failure::Forbidden => StatusCode::FORBIDDEN,
+            Failure::NoLink | Failure::LinkFull => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Failure::LinkBroken | Failure::BadAnswer => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Seconds after which trying again is worth it. client-go waits and tries
+    /// again on it, up to ten times: not where that is pointless.
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::NoLink(
+                NoLink::Missing { recently: true, .. } | NoLink::Open(OpenError::Full),
+            ) => Some(1),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn response(&self) -> Response<RelayBody> {
+        // What the store said is for the log, not for callers.
+        let message = match self {
+            Self::Denied(Denied::Store(_)) | Self::Store(_) => {
+                "the server cannot decide now".to_owned()
+            }
+            _ => format!("tunnel-server: {self}"),
+        };
+        let mut response =
+            status::response(self.code(), self.failure(), &message, self.retry_after());
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthenticated(_) => {
+                headers.insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"culvert\""),
+                );
+            }
+            // The rest of the connection cannot be trusted to be requests.
+            Self::Framing(_) | Self::Upgrade(_) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

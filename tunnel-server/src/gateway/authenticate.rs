@@ -1,0 +1,153 @@
+//! Who calls: an access token, as `Authorization: Bearer`, or for browsers'
+//! WebSockets, which cannot set headers, as a subprotocol.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderValue};
+use http_relay::headers::tokens;
+use thiserror::Error;
+use tunnel_protocol::token::{Token, TokenError, TokenKind};
+
+use crate::access::{AccessStore, Caller};
+use crate::error::GatewayError;
+
+/// Kubernetes' own form of a token among the subprotocols.
+const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// No caller could be told. Which of the reasons about a token it was is no
+/// secret: a checksum needs no look-up.
+#[derive(Debug, Error)]
+pub(crate) enum Unauthenticated {
+    #[error("no access token; send one as Authorization: Bearer")]
+    Missing,
+    #[error("several credentials; send one")]
+    Several,
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    #[error("the access token is not known: it was revoked or has expired")]
+    Unknown,
+}
+
+/// Takes the credentials out of the headers and tells whose they are.
+pub(crate) async fn caller(
+    headers: &mut HeaderMap,
+    store: &dyn AccessStore,
+) -> Result<Arc<Caller>, GatewayError> {
+    let token = credential(headers);
+    remove(headers);
+    let caller = store.caller(token?.hash()).await?;
+    caller.ok_or_else(|| Unauthenticated::Unknown.into())
+}
+
+fn credential(headers: &HeaderMap) -> Result<Token, Unauthenticated> {
+    let authorizations = headers.get_all(AUTHORIZATION).iter().map(bearer);
+    let protocols = tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|protocol| protocol.strip_prefix(BEARER_PROTOCOL))
+        .map(|encoded| {
+            let decoded = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok();
+            decoded.and_then(|bytes| String::from_utf8(bytes).ok())
+        });
+    let mut found = authorizations.chain(protocols);
+    match (found.next(), found.next()) {
+        (None, _) => Err(Unauthenticated::Missing),
+        (Some(_), Some(_)) => Err(Unauthenticated::Several),
+        (Some(text), None) => Ok(Token::parse(TokenKind::Access, &text.unwrap_or_default())?),
+    }
+}
+
+fn bearer(value: &HeaderValue) -> Option<String> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.to_owned())
+}
+
+fn remove(headers: &mut HeaderMap) {
+    http_relay::headers::retain(headers, |name| name != AUTHORIZATION);
+    if !tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
+        .any(|protocol| protocol.starts_with(BEARER_PROTOCOL))
+    {
+        return;
+    }
+    let others: Vec<_> = tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
+        .filter(|protocol| !protocol.starts_with(BEARER_PROTOCOL))
+        .collect();
+    let others = HeaderValue::try_from(others.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty());
+    http_relay::headers::retain(headers, |name| name != SEC_WEBSOCKET_PROTOCOL);
+    if let Some(others) = others {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, others);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> Token {
+        Token::from_random(TokenKind::Access, &[3; 32])
+    }
+
+    fn headers(lines: &[(http::HeaderName, String)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.clone(), HeaderValue::try_from(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn bearer_in_any_case_and_as_subprotocol() {
+        let text = token().expose().to_owned();
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let found =
+                credential(&headers(&[(AUTHORIZATION, format!("{scheme} {text}"))])).unwrap();
+            assert_eq!(found.hash(), token().hash());
+        }
+        let protocol = format!(
+            "{BEARER_PROTOCOL}{}",
+            BASE64URL_NOPAD.encode(text.as_bytes())
+        );
+        let mut map = headers(&[(
+            SEC_WEBSOCKET_PROTOCOL,
+            format!("{protocol}, v5.channel.k8s.io, base64.channel.k8s.io"),
+        )]);
+        assert_eq!(credential(&map).unwrap().hash(), token().hash());
+        remove(&mut map);
+        assert_eq!(
+            map[SEC_WEBSOCKET_PROTOCOL],
+            "v5.channel.k8s.io, base64.channel.k8s.io"
+        );
+        let mut alone = headers(&[(SEC_WEBSOCKET_PROTOCOL, protocol)]);
+        remove(&mut alone);
+        assert!(alone.is_empty());
+    }
+
+    #[test]
+    fn anything_else_is_nobody() {
+        let text = token().expose().to_owned();
+        assert!(matches!(
+            credential(&HeaderMap::new()),
+            Err(Unauthenticated::Missing)
+        ));
+        for value in [
+            format!("Basic {text}"),
+            text.clone(),
+            "Bearer".into(),
+            format!("Bearer {text}x"),
+        ] {
+            assert!(matches!(
+                credential(&headers(&[(AUTHORIZATION, value)])),
+                Err(Unauthenticated::Token(_))
+            ));
+        }
+        let twice = headers(&[
+            (AUTHORIZATION, format!("Bearer {text}")),
+            (AUTHORIZATION, format!("Bearer {text}")),
+        ]);
+        assert!(matches!(credential(&twice), Err(Unauthenticated::Several)));
+    }
+}

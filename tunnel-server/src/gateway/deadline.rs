@@ -1,0 +1,88 @@
+//! How long the cluster may take for its response headers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http_relay::Meter;
+use tokio::time::sleep;
+use tunnel_protocol::limits::RESPONSE_HEADERS;
+
+/// Whether the API server may rightly be silent for long: watches, logs, and
+/// what passes through to pods.
+pub(crate) fn is_long_running(uri: &Uri) -> bool {
+    let watches = uri.query().is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| matches!(pair, "watch=true" | "watch=1" | "follow=true" | "follow=1"))
+    });
+    let streams = |segment| {
+        matches!(
+            segment,
+            "watch" | "log" | "exec" | "attach" | "portforward" | "proxy"
+        )
+    };
+    watches || uri.path().split('/').any(streams)
+}
+
+/// Resolves when the headers are overdue. An upload that makes progress is not
+/// kept waiting for: the time counts from its last byte.
+pub(crate) async fn overdue(uri: &Uri, upload: Arc<Meter>) {
+    if is_long_running(uri) {
+        return std::future::pending().await;
+    }
+    overdue_after(RESPONSE_HEADERS, &upload).await;
+}
+
+async fn overdue_after(limit: Duration, upload: &Meter) {
+    loop {
+        let before = upload.bytes();
+        sleep(limit).await;
+        if upload.bytes() == before {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[test]
+    fn only_what_may_be_silent() {
+        for uri in [
+            "/api/v1/pods?watch=true",
+            "/api/v1/watch/pods",
+            "/api/v1/namespaces/a/pods/b/log?x=y",
+            "/api/v1/namespaces/a/pods/b/exec?command=sh",
+            "/api/v1/namespaces/a/services/b:80/proxy/x",
+            "/a?limit=1&watch=1",
+        ] {
+            assert!(is_long_running(&uri.parse().unwrap()), "{uri}");
+        }
+        for uri in [
+            "/api/v1/pods",
+            "/api/v1/pods?watch=false",
+            "/api/v1/namespaces/a/pods/watcher",
+            "/apis?x=watch=true",
+        ] {
+            assert!(!is_long_running(&uri.parse().unwrap()), "{uri}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_moves_gets_its_time() {
+        let meter = Arc::new(Meter::default());
+        let started = Instant::now();
+        let limit = Duration::from_secs(75);
+        let uploading = async {
+            for _ in 0..3 {
+                sleep(Duration::from_secs(60)).await;
+                meter.add(1);
+            }
+        };
+        let ((), ()) = tokio::join!(overdue_after(limit, &meter), uploading);
+        assert!(started.elapsed() >= Duration::from_secs(180) + limit - Duration::from_secs(30));
+    }
+}

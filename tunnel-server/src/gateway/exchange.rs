@@ -1,0 +1,224 @@
+//! The exchange over a link: one request out, one answer back, or a switch of
+//! protocols. Everything streams.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HOST, HeaderName};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_relay::body::{error_chain, pass, relay};
+use http_relay::body_channel::{self, BodyWriter};
+use http_relay::splice::{SpliceMeters, splice};
+use http_relay::{RelayBody, framing, headers, upgrade};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tunnel_protocol::Failure;
+use tunnel_protocol::header::ERROR;
+use tunnel_protocol::upgrade::{LinkUpgrade, Protocol, take_switched};
+
+use super::deadline::overdue;
+use super::target::ClusterTarget;
+use super::{GatewayError, browser};
+use crate::access::Permit;
+use crate::audit::Record;
+use crate::metrics::Outcome;
+use crate::server::Shared;
+
+/// An answer that still lacks the record, which is to live as long as its body.
+pub(crate) struct Answer {
+    parts: http::response::Parts,
+    outcome: Outcome,
+    body: AnswerBody,
+}
+
+enum AnswerBody {
+    Stream(Box<dyn FnOnce(Record) -> RelayBody + Send>),
+    Switch(Box<dyn FnOnce(Record) + Send>),
+}
+
+impl Answer {
+    /// Hands the record to whatever lives longest.
+    pub(crate) fn finish(self, mut record: Record) -> Response<RelayBody> {
+        record.answered(self.outcome, self.parts.status);
+        let body = match self.body {
+            AnswerBody::Stream(body) => body(record),
+            AnswerBody::Switch(start) => {
+                start(record);
+                http_relay::body::empty()
+            }
+        };
+        Response::from_parts(self.parts, body)
+    }
+}
+
+/// Sends the request over a link and takes the head of the answer. `asked` is the
+/// protocol that the caller wants to switch to.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    permit: Permit,
+    request: Request<Incoming>,
+    asked: Option<Protocol>,
+    target: &ClusterTarget,
+    record: &Record,
+) -> Result<Answer, GatewayError> {
+    let (mut parts, body) = request.into_parts();
+    let callers_side = parts.extensions.remove::<OnUpgrade>();
+    framing::take(&mut parts.headers)?;
+    // An answer that is dropped also ends the request's body, which otherwise
+    // would go on in a task of the link's.
+    let stopped = CancellationToken::new();
+    let stop = stopped.clone().drop_guard();
+    let (link_request, switch) = match asked.zip(callers_side) {
+        Some((protocol, callers_side)) => {
+            let (writer, outgoing) = body_channel::channel();
+            LinkUpgrade {
+                protocol,
+                method: parts.method.clone(),
+            }
+            .mark(&mut parts.headers);
+            parts.method = Method::POST;
+            (
+                link_request(parts, pass(outgoing), target),
+                Some((protocol, callers_side, writer)),
+            )
+        }
+        None => {
+            let revoked = permit.clone().revoked();
+            let ended = async move {
+                tokio::select! {
+                    reason = revoked => reason,
+                    () = stopped.cancelled() => "the exchange has ended",
+                }
+            };
+            let body = relay(body, ended, record.sent.clone(), ());
+            (link_request(parts, body, target), None)
+        }
+    };
+    let uri = link_request.uri().clone();
+    let (response, slot) = tokio::select! {
+        opened = shared.registry.open(&permit, link_request) => opened?,
+        () = overdue(&uri, record.sent.clone()) => return Err(GatewayError::Timeout),
+        reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
+    };
+
+    let (mut parts, body) = response.into_parts();
+    framing::check(&parts.headers).map_err(|error| GatewayError::Answer(error.to_string()))?;
+    let switched = take_switched(&mut parts.headers);
+    let failure = parts
+        .headers
+        .get(ERROR)
+        .and_then(|code| Failure::from_code(code.as_bytes()));
+    clean_answer(&mut parts.headers, failure);
+    browser::confine(&mut parts.headers, target);
+    let hold = (slot, stop);
+    match (switched, switch) {
+        (Some(protocol), Some((asked, callers_side, writer))) if protocol == asked => {
+            let stream = Stream {
+                body,
+                writer,
+                callers_side,
+                permit,
+            };
+            let spawner = shared.spawner.clone();
+            let start = move |record| spawner.spawn(stream.run(record, hold).in_current_span());
+            let (parts, _) = upgrade::switching(parts.headers, asked).into_parts();
+            Ok(Answer {
+                parts,
+                outcome: Outcome::Upgraded,
+                body: AnswerBody::Switch(Box::new(start)),
+            })
+        }
+        (Some(_), _) => Err(GatewayError::Answer(
+            "it switched to a protocol that was not asked for".into(),
+        )),
+        (None, refused) => {
+            if refused.is_some() {
+                // Bytes of the other protocol may follow on this connection.
+                parts
+                    .headers
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            let outcome = failure.map_or(Outcome::Answered, Outcome::Failed);
+            let stream = move |record: Record| {
+                let meter = record.received.clone();
+                relay(body, permit.revoked(), meter, (record, hold))
+            };
+            let mut fresh = Response::new(()).into_parts().0;
+            (fresh.status, fresh.headers) = (parts.status, parts.headers);
+            Ok(Answer {
+                parts: fresh,
+                outcome,
+                body: AnswerBody::Stream(Box::new(stream)),
+            })
+        }
+    }
+}
+
+/// Both directions of an upgraded connection.
+struct Stream {
+    body: Incoming,
+    writer: BodyWriter,
+    callers_side: OnUpgrade,
+    permit: Permit,
+}
+
+impl Stream {
+    async fn run<H>(self, record: Record, hold: H) {
+        let _hold = hold;
+        let meters = SpliceMeters::default();
+        let spliced = async {
+            match self.callers_side.await {
+                Ok(io) => splice(TokioIo::new(io), self.body, self.writer, &meters)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error_chain(&error)),
+            }
+        };
+        let ended = tokio::select! {
+            ended = spliced => ended,
+            reason = self.permit.revoked() => Err(reason.to_owned()),
+        };
+        record.sent.add(meters.outgoing.bytes());
+        record.received.add(meters.incoming.bytes());
+        match ended {
+            Ok(()) => record.received.finish(),
+            Err(error) => tracing::debug!(error, "upgraded connection broke"),
+        }
+    }
+}
+
+fn link_request(
+    parts: http::request::Parts,
+    body: RelayBody,
+    target: &ClusterTarget,
+) -> Request<RelayBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = link_uri(target);
+    *request.headers_mut() = parts.headers;
+    // The next hop names its own.
+    headers::retain(request.headers_mut(), |name: &HeaderName| name != HOST);
+    request
+}
+
+fn link_uri(target: &ClusterTarget) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(Authority::from_static("localhost"));
+    parts.path_and_query = Some(target.path.clone());
+    // All three are there, which is all that is asked for.
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+/// The cluster is a stranger: of our own headers it may only set a failure's
+/// known code.
+fn clean_answer(headers: &mut HeaderMap, failure: Option<Failure>) {
+    headers::remove_hop_by_hop(headers);
+    headers::remove_ours(headers, &[]);
+    if let Some(failure) = failure {
+        headers.insert(ERROR, HeaderValue::from_static(failure.code()));
+    }
+}

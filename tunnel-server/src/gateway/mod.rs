@@ -1,0 +1,109 @@
+//! A caller's request, from its first header to its record. [`serve`] reads as
+//! the list of what happens to it.
+
+mod authenticate;
+mod browser;
+mod deadline;
+mod exchange;
+mod identity;
+mod target;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response};
+use http_relay::{RelayBody, framing, upgrade};
+use hyper::body::Incoming;
+use tracing::Instrument;
+use tunnel_protocol::header::{REQUEST_ID, request_id};
+
+use crate::access::authorize;
+use crate::audit::Record;
+use crate::error::GatewayError;
+use crate::metrics::Outcome;
+use crate::server::Shared;
+use crate::{links, pages};
+
+pub(crate) use authenticate::Unauthenticated;
+use target::{ClusterTarget, Target};
+pub(crate) use target::{Hosts, TargetError};
+
+/// Answers one request of a public connection.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response<RelayBody>, Infallible> {
+    let id = request_id(rand::random());
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let mut response = route(shared, request, peer, &id).instrument(span).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    Ok(response)
+}
+
+async fn route(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    id: &HeaderValue,
+) -> Response<RelayBody> {
+    let target = framing::check(request.headers())
+        .map_err(GatewayError::from)
+        .and_then(|()| Ok(Target::of(&request, &shared.hosts)?));
+    match target {
+        Ok(Target::Handshake) => links::accept(&shared, request).await,
+        Ok(Target::Front) => pages::front(),
+        Ok(Target::Cluster(target)) => {
+            let mut record = Record::start(
+                shared.metrics.clone(),
+                peer,
+                request.method(),
+                &target.path_for_log(),
+            );
+            match call(&shared, request, peer, id, &target, &mut record).await {
+                Ok(answer) => answer.finish(record),
+                Err(error) => refuse(&error, record),
+            }
+        }
+        Err(error) => {
+            let record = Record::start(
+                shared.metrics.clone(),
+                peer,
+                request.method(),
+                request.uri().path(),
+            );
+            refuse(&error, record)
+        }
+    }
+}
+
+/// Authenticate, target, authorize, then the exchange over a link.
+async fn call(
+    shared: &Arc<Shared>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    id: &HeaderValue,
+    target: &ClusterTarget,
+    record: &mut Record,
+) -> Result<exchange::Answer, GatewayError> {
+    let asked = upgrade::requested(request.headers())?;
+    let caller = authenticate::caller(request.headers_mut(), shared.store.as_ref()).await?;
+    record.caller(&caller);
+    let cluster = shared
+        .store
+        .cluster(&target.name)
+        .await?
+        .ok_or_else(|| GatewayError::UnknownCluster(target.name.to_string()))?;
+    record.cluster(&cluster.name);
+    let permit = authorize(shared.store.clone(), caller, cluster).await?;
+    identity::replace(request.headers_mut(), peer.ip(), id);
+    exchange::run(shared, permit, request, asked, target, record).await
+}
+
+fn refuse(error: &GatewayError, mut record: Record) -> Response<RelayBody> {
+    let response = error.response();
+    tracing::debug!(%error, "refused");
+    record.answered(Outcome::Failed(error.failure()), response.status());
+    response
+}

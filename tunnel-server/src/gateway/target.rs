@@ -1,0 +1,326 @@
+//! What a request is for. The Host alone routes, never SNI. Whatever could be
+//! read in two ways is refused.
+
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Version};
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+use tunnel_protocol::ClusterName;
+use tunnel_protocol::limits::HANDSHAKE_PATH;
+
+/// What every path of a cluster in path mode starts with.
+const CLUSTERS: &str = "/clusters/";
+
+/// The names that this server answers to.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts {
+    /// `<cluster>.<base>` is a cluster's.
+    pub(crate) base: String,
+    /// As the base domain, but without subdomains.
+    pub(crate) extra: Vec<String>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A tunnel-client that wants to make its connection a link.
+    Handshake,
+    /// The server's own front page.
+    Front,
+    /// A cluster's API.
+    Cluster(ClusterTarget),
+}
+
+/// A request for a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterTarget {
+    pub(crate) name: ClusterName,
+    /// What the cluster sees.
+    pub(crate) path: PathAndQuery,
+    /// By path the cluster shares its origin with the server and all others.
+    pub(crate) by_path: bool,
+}
+
+impl ClusterTarget {
+    /// The path without its query.
+    pub(crate) fn path_for_log(&self) -> String {
+        self.path.path().to_owned()
+    }
+
+    /// What stands before the cluster's own paths, for `Location`.
+    pub(crate) fn prefix(&self) -> Option<String> {
+        self.by_path.then(|| format!("{CLUSTERS}{}", self.name))
+    }
+}
+
+/// A request that goes nowhere.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum TargetError {
+    #[error("malformed request: {0}")]
+    Malformed(&'static str),
+    #[error("this host is not served here")]
+    UnknownHost,
+    #[error("there is nothing at this path; clusters are at /clusters/<name>/")]
+    UnknownPath,
+}
+
+impl Target {
+    pub(crate) fn of<B>(request: &Request<B>, hosts: &Hosts) -> Result<Self, TargetError> {
+        let host = host(request)?;
+        let cluster = hosts.cluster(&host)?;
+        if request.method() == Method::CONNECT {
+            return Err(TargetError::Malformed("CONNECT is not served"));
+        }
+        let whole = request
+            .uri()
+            .path_and_query()
+            .ok_or(TargetError::Malformed("the target is not a path"))?;
+        if !whole.path().starts_with('/') {
+            return Err(TargetError::Malformed("the target is not a path"));
+        }
+        if has_dot_segment(whole.path()) {
+            return Err(TargetError::Malformed("the path has dot segments"));
+        }
+        if let Some(name) = cluster {
+            return Ok(Self::Cluster(ClusterTarget {
+                name,
+                path: whole.clone(),
+                by_path: false,
+            }));
+        }
+        match whole.path() {
+            HANDSHAKE_PATH => Ok(Self::Handshake),
+            "/" => Ok(Self::Front),
+            path => match path.strip_prefix(CLUSTERS) {
+                Some(rest) => by_path(rest, whole.query()),
+                None => Err(TargetError::UnknownPath),
+            },
+        }
+    }
+}
+
+/// `<cluster>`, `<cluster>/` or `<cluster>/<path>`.
+fn by_path(rest: &str, query: Option<&str>) -> Result<Target, TargetError> {
+    let (segment, path) = rest
+        .split_once('/')
+        .map_or((rest, String::new()), |(segment, path)| {
+            (segment, path.to_owned())
+        });
+    if segment.contains('%') {
+        return Err(TargetError::Malformed(
+            "the cluster's name in the path has escapes",
+        ));
+    }
+    let name = ClusterName::parse(segment).map_err(|_| TargetError::UnknownPath)?;
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let path = PathAndQuery::try_from(format!("/{path}{query}"))
+        .map_err(|_| TargetError::Malformed("the target is not a path"))?;
+    Ok(Target::Cluster(ClusterTarget {
+        name,
+        path,
+        by_path: true,
+    }))
+}
+
+impl Hosts {
+    /// The cluster that a host names; nothing for the server's own names.
+    fn cluster(&self, host: &str) -> Result<Option<ClusterName>, TargetError> {
+        if host == self.base || self.extra.iter().any(|extra| extra == host) {
+            return Ok(None);
+        }
+        let label = host
+            .strip_suffix(&self.base)
+            .and_then(|rest| rest.strip_suffix('.'));
+        label
+            .and_then(|label| ClusterName::parse(label).ok())
+            .map(Some)
+            .ok_or(TargetError::UnknownHost)
+    }
+}
+
+/// The host that a request names, in lower case, without port and final dot.
+fn host<B>(request: &Request<B>) -> Result<String, TargetError> {
+    let mut lines = request.headers().get_all(HOST).iter();
+    let header = match (lines.next(), lines.next()) {
+        (header, None) => header,
+        _ => return Err(TargetError::Malformed("several Host headers")),
+    };
+    let header = header
+        .map(|value| {
+            value
+                .to_str()
+                .map_err(|_| TargetError::Malformed("the Host header is no host"))
+        })
+        .transpose()?;
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let host = match (authority, header) {
+        (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => {
+            return Err(TargetError::Malformed(
+                "Host differs from the request's target",
+            ));
+        }
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) if request.version() == Version::HTTP_10 => {
+            return Err(TargetError::UnknownHost);
+        }
+        (None, None) => return Err(TargetError::Malformed("no Host header")),
+    };
+    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
+    });
+    Ok(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+}
+
+/// Whether a segment is `.` or `..`, spelled plainly or with escapes.
+fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        segment.len() <= "%2e%2e".len() && {
+            let decoded: Vec<u8> = percent_decode_str(segment).collect();
+            matches!(decoded.as_slice(), b"." | b"..")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(host: &str, target: &str) -> Result<Target, TargetError> {
+        let hosts = Hosts {
+            base: "culvert.example".into(),
+            extra: vec!["10.0.0.1".into()],
+        };
+        let request = Request::builder()
+            .uri(target)
+            .header(HOST, host)
+            .body(())
+            .unwrap();
+        Target::of(&request, &hosts)
+    }
+
+    fn cluster(name: &str, path: &'static str, by_path: bool) -> Target {
+        let name = ClusterName::parse(name).unwrap();
+        Target::Cluster(ClusterTarget {
+            name,
+            path: PathAndQuery::from_static(path),
+            by_path,
+        })
+    }
+
+    #[test]
+    fn by_hostname() {
+        for host in [
+            "prod.culvert.example",
+            "PROD.Culvert.Example:8443",
+            "prod.culvert.example.",
+        ] {
+            assert_eq!(
+                of(host, "/api?x=%2F..").unwrap(),
+                cluster("prod", "/api?x=%2F..", false),
+                "{host}"
+            );
+        }
+        // The server's own paths exist on its own names only.
+        assert_eq!(
+            of("prod.culvert.example", "/tunnel/v1").unwrap(),
+            cluster("prod", "/tunnel/v1", false)
+        );
+        assert_eq!(
+            of("prod.culvert.example", "/clusters/x/").unwrap(),
+            cluster("prod", "/clusters/x/", false)
+        );
+        for host in [
+            "other.example",
+            "a.b.culvert.example",
+            "www.culvert.example",
+            "evilculvert.example",
+            ".culvert.example",
+            "",
+        ] {
+            assert_eq!(
+                of(host, "/").unwrap_err(),
+                TargetError::UnknownHost,
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn by_path_with_and_without_slash() {
+        for base in ["culvert.example", "10.0.0.1:8443"] {
+            assert_eq!(
+                of(base, "/clusters/prod").unwrap(),
+                cluster("prod", "/", true)
+            );
+            assert_eq!(
+                of(base, "/clusters/prod/").unwrap(),
+                cluster("prod", "/", true)
+            );
+            assert_eq!(
+                of(base, "/clusters/prod/api/v1?watch=1").unwrap(),
+                cluster("prod", "/api/v1?watch=1", true)
+            );
+            assert_eq!(
+                of(base, "/clusters/prod?x").unwrap(),
+                cluster("prod", "/?x", true)
+            );
+            assert_eq!(of(base, "/tunnel/v1").unwrap(), Target::Handshake);
+            assert_eq!(of(base, "/").unwrap(), Target::Front);
+            assert_eq!(
+                of(base, "/clusters/WWW/").unwrap_err(),
+                TargetError::UnknownPath
+            );
+            assert_eq!(of(base, "/other").unwrap_err(), TargetError::UnknownPath);
+        }
+    }
+
+    #[test]
+    fn ambiguous_paths_are_refused() {
+        for target in [
+            "/clusters/prod/../x",
+            "/clusters/%70rod/",
+            "/clusters/prod/%2e%2E/x",
+            "/clusters/./x",
+            "/clusters/.%2e/x",
+        ] {
+            assert!(
+                matches!(
+                    of("culvert.example", target),
+                    Err(TargetError::Malformed(_))
+                ),
+                "{target}"
+            );
+        }
+        assert!(matches!(
+            of("prod.culvert.example", "/api/../x"),
+            Err(TargetError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn host_and_target_must_agree() {
+        assert!(matches!(
+            of("a.culvert.example", "https://b.culvert.example/"),
+            Err(TargetError::Malformed(_))
+        ));
+        assert_eq!(
+            of("b.culvert.example", "https://b.culvert.example/").unwrap(),
+            cluster("b", "/", false)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_reaches_another_cluster(rest in "[a-z%./2e]{0,24}") {
+            if let Ok(Target::Cluster(target)) = of("culvert.example", &format!("/clusters/prod/{rest}")) {
+                prop_assert_eq!(target.name.as_str(), "prod");
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A tunnel-client's request to make its connection a link.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER, UPGRADE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_relay::headers::has_token;
+use http_relay::{RelayBody, status};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+use tunnel_protocol::Failure;
+use tunnel_protocol::handshake::{Hello, HelloError, Refusal, UPGRADE_TOKEN, mark_answer};
+use tunnel_protocol::token::{Token, TokenKind};
+
+use super::keeper::{Accepted, keep};
+use crate::access::{Cluster, StoreError};
+use crate::metrics::Handshake;
+use crate::server::Shared;
+
+/// Handshakes at once. Each is a store look-up and a few allocations; a fleet
+/// that comes back at once is told to wait, not taken on.
+const CONCURRENT: usize = 64;
+/// Told to a client that came at a bad moment, seconds; it adds its own jitter.
+const COME_BACK: u32 = 1;
+
+/// Bounds handshakes.
+pub(crate) struct Handshakes(Arc<Semaphore>);
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CONCURRENT)))
+    }
+}
+
+/// A refusal and what a person should know.
+struct Refused(Refusal, String);
+
+/// Answers a handshake; on success a task of its own keeps the link.
+pub(crate) async fn accept(
+    shared: &Arc<Shared>,
+    request: Request<Incoming>,
+) -> Response<RelayBody> {
+    match check(shared, &request).await {
+        Ok((hello, token, cluster)) => {
+            shared.metrics.handshake(Handshake::Accepted);
+            let span = tracing::info_span!("link", cluster = %cluster.name, instance = hello.instance, generation = hello.generation);
+            let accepted = Accepted {
+                hello,
+                token: token.hash(),
+                cluster,
+            };
+            let upgrade = hyper::upgrade::on(request);
+            shared
+                .links_spawner
+                .spawn(keep(shared.clone(), upgrade, accepted).instrument(span));
+            switching()
+        }
+        Err(Refused(refusal, message)) => {
+            shared.metrics.handshake(if refusal.is_final() {
+                Handshake::Refused
+            } else {
+                Handshake::Shed
+            });
+            tracing::info!(refusal = refusal.code(), message, "handshake refused");
+            refused(refusal, &message)
+        }
+    }
+}
+
+async fn check(
+    shared: &Shared,
+    request: &Request<Incoming>,
+) -> Result<(Hello, Token, Arc<Cluster>), Refused> {
+    let malformed = |message: &str| Refused(Refusal::Malformed, message.to_owned());
+    let headers = request.headers();
+    let asks = request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && has_token(headers, &CONNECTION, "upgrade")
+        && has_token(headers, &UPGRADE, UPGRADE_TOKEN);
+    if !asks {
+        return Err(malformed(
+            "this is where tunnel-clients connect: GET with Upgrade: culvert over HTTP/1.1",
+        ));
+    }
+    let hello = Hello::read(headers).map_err(|error| match &error {
+        HelloError::Version(_) => Refused(Refusal::Version, error.to_string()),
+        HelloError::Header(_) => malformed(&error.to_string()),
+    })?;
+    if shared.draining.is_cancelled() {
+        return Err(Refused(Refusal::Draining, "this server is ending".into()));
+    }
+    let Ok(_place) = shared.handshakes.0.try_acquire() else {
+        return Err(Refused(
+            Refusal::Busy,
+            "too many connectors arrive at once".into(),
+        ));
+    };
+    let unknown = || {
+        Refused(
+            Refusal::Token,
+            "the connector token is not known here: it was revoked, or is another server's".into(),
+        )
+    };
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = bearer
+        .and_then(|text| Token::parse(TokenKind::Connector, text).ok())
+        .ok_or_else(unknown)?;
+    let busy = |error: StoreError| {
+        tracing::error!(%error, "handshake not decided");
+        Refused(Refusal::Busy, "the server cannot decide now".into())
+    };
+    let cluster = shared
+        .store
+        .connector(token.hash())
+        .await
+        .map_err(busy)?
+        .ok_or_else(unknown)?;
+    if let Some(named) = &hello.subdomain
+        && *named != cluster.name
+    {
+        let message = format!(
+            "the token is cluster {}'s, not {named}'s: mend --subdomain or --token-file",
+            cluster.name
+        );
+        return Err(Refused(Refusal::Subdomain, message));
+    }
+    Ok((hello, token, cluster))
+}
+
+fn switching() -> Response<RelayBody> {
+    let mut response = Response::new(http_relay::body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(UPGRADE_TOKEN));
+    mark_answer(headers, None);
+    response
+}
+
+fn refused(refusal: Refusal, message: &str) -> Response<RelayBody> {
+    let failure = match refusal {
+        Refusal::Malformed | Refusal::Version => Failure::BadRequest,
+        Refusal::Token => Failure::Unauthenticated,
+        Refusal::Subdomain => Failure::Forbidden,
+        Refusal::Busy | Refusal::Draining => Failure::Draining,
+    };
+    let mut response = status::response(refusal.status(), failure, message, None);
+    let headers = response.headers_mut();
+    mark_answer(headers, Some(refusal));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if !refusal.is_final() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(COME_BACK));
+    }
+    response
+}

@@ -1,0 +1,190 @@
+//! Keeps one link from the end of its handshake to its end: HTTP/2, control
+//! stream, registration, revocation, drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request};
+use http_body_util::BodyExt;
+use http_relay::body::{RelayBody, error_chain, pass};
+use http_relay::body_channel::{self, BodyWriter};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioTimer;
+use service_kit::tasks::{Spawner, Tasks};
+use tokio::time::{sleep, timeout};
+use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
+use tunnel_protocol::handshake::Hello;
+use tunnel_protocol::header::{STREAM, STREAM_CONTROL};
+use tunnel_protocol::limits::{
+    CONNECTION_WINDOW, FRAME, HANDSHAKE_TIMEOUT, LINK_HEADERS, PING_EVERY, PING_TIMEOUT,
+    STREAM_WINDOW,
+};
+use tunnel_protocol::token::TokenHash;
+
+use super::link::Link;
+use crate::access::{Cluster, connector_revoked};
+use crate::server::Shared;
+
+/// Streams that the client resets or that break on our side count against this;
+/// a link that lives for weeks must not die of it, and a hostile client is cut.
+const LOCAL_ERRORS: usize = 1_000_000;
+/// How often a draining link is looked at for its last stream's end.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// The longest time within which the clients of a draining server dial anew.
+const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+
+/// What a handshake established.
+pub(super) struct Accepted {
+    pub(super) hello: Hello,
+    pub(super) token: TokenHash,
+    pub(super) cluster: Arc<Cluster>,
+}
+
+/// Runs as long as the link lives.
+pub(super) async fn keep(shared: Arc<Shared>, upgrade: OnUpgrade, accepted: Accepted) {
+    let ended = match timeout(HANDSHAKE_TIMEOUT, upgrade).await {
+        Ok(Ok(connection)) => serve(&shared, connection, accepted).await,
+        Ok(Err(error)) => Err(error),
+        Err(_) => return tracing::info!("the connection did not switch in time"),
+    };
+    match ended {
+        Ok(reason) => tracing::info!(reason, "link ended"),
+        Err(error) => tracing::info!(error = error_chain(&error), "link ended"),
+    }
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    connection: hyper::upgrade::Upgraded,
+    accepted: Accepted,
+) -> Result<&'static str, hyper::Error> {
+    let Accepted {
+        hello,
+        token,
+        cluster,
+    } = accepted;
+    // Before the token is trusted for the link's life, so that no change between
+    // the handshake and here is missed.
+    let changes = shared.store.changes();
+    if !matches!(shared.store.connector(token).await, Ok(Some(now)) if now.name == cluster.name) {
+        return Ok("its token was revoked");
+    }
+    // Owns the link's tasks: they end with it.
+    let tasks = Tasks::new();
+    let (sender, driver) = settings(tasks.spawner()).handshake(connection).await?;
+    let mut driver = std::pin::pin!(driver);
+
+    let id = shared.next_link_id();
+    let link = Arc::new(Link::new(
+        id,
+        cluster.name.clone(),
+        hello.instance,
+        hello.generation,
+        sender.clone(),
+    ));
+    let (control, control_body) = body_channel::channel();
+    let registration = shared.registry.register(link);
+    let link = registration.link().clone();
+    tasks
+        .spawner()
+        .spawn(control_stream(sender, pass(control_body), link.clone()));
+    let registered = ServerMessage::Registered {
+        urls: shared.urls(&cluster.name),
+        replica: shared.replica.clone(),
+    };
+    tracing::info!(client_version = hello.client_version, "linked");
+
+    let revoked = connector_revoked(shared.store.clone(), changes, token, cluster);
+    let kept = async {
+        // Ends with the link where the client does not read.
+        drop(control.send(line(&registered)).await);
+        tokio::select! {
+            () = revoked => "its token was revoked",
+            () = link.close.cancelled() => "replaced by a newer one of its instance",
+            () = shared.draining.cancelled() => {
+                drain(&link, control, shared.drain).await;
+                "drained"
+            }
+        }
+    };
+    tokio::select! {
+        ended = driver.as_mut() => ended.map(|()| "closed by the client"),
+        reason = kept => Ok(reason),
+    }
+}
+
+/// Asks the client to dial elsewhere and waits for the open streams, at most
+/// until the deadline.
+async fn drain(link: &Link, control: BodyWriter, deadline: Duration) {
+    let spread = DRAIN_SPREAD.min(deadline / 4);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let message = ServerMessage::Drain {
+        reconnect_in_ms: millis(spread.mul_f64(rand::random())),
+        deadline_ms: millis(deadline),
+    };
+    drop(control.send(line(&message)).await);
+    let idle = async {
+        while link.open_streams() > 0 {
+            sleep(DRAIN_LOOK).await;
+        }
+    };
+    if timeout(deadline, idle).await.is_err() {
+        tracing::warn!(open = link.open_streams(), "cut at the drain's deadline");
+    }
+}
+
+/// Opens the control stream and reads the client's side of it.
+async fn control_stream(mut sender: SendRequest<RelayBody>, body: RelayBody, link: Arc<Link>) {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = http::Uri::from_static("http://localhost/");
+    request
+        .headers_mut()
+        .insert(STREAM, HeaderValue::from_static(STREAM_CONTROL));
+    match sender.send_request(request).await {
+        Ok(response) => read_control(response.into_body(), &link).await,
+        Err(error) => tracing::debug!(error = error_chain(&error), "no control stream"),
+    }
+}
+
+async fn read_control(mut body: Incoming, link: &Link) {
+    let mut lines = Lines::default();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        lines.push(data);
+        loop {
+            match lines.next_message() {
+                Ok(Some(ClientMessage::Drain { deadline_ms })) => {
+                    tracing::info!(deadline_ms, "the client drains");
+                    link.drain();
+                }
+                Ok(Some(ClientMessage::Unknown)) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "the client's control stream cannot be read on");
+                    return link.close.cancel();
+                }
+            }
+        }
+    }
+}
+
+/// See [`tunnel_protocol::limits`] for what each setting was measured to do.
+fn settings(spawner: Spawner) -> http2::Builder<Spawner> {
+    let mut builder = http2::Builder::new(spawner);
+    builder
+        .timer(TokioTimer::new())
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_frame_size(FRAME)
+        .max_header_list_size(LINK_HEADERS)
+        .max_local_error_reset_streams(LOCAL_ERRORS)
+        .keep_alive_interval(rand::random_range(PING_EVERY))
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true);
+    builder
+}

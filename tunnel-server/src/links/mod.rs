@@ -1,0 +1,11 @@
+//! The links of all clusters: how one is made ([`handshake`]), what it is
+//! ([`link`]), what keeps it ([`keeper`]), and how one is found ([`registry`]).
+
+mod handshake;
+mod keeper;
+mod link;
+mod registry;
+
+pub(crate) use handshake::{Handshakes, accept};
+pub(crate) use link::OpenError;
+pub(crate) use registry::{NoLink, Registry};

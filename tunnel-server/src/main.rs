@@ -1,0 +1,33 @@
+//! `tunnel-server`: wires flags, telemetry and the server; and the commands
+//! that need no server.
+
+use anyhow::Context;
+use clap::Parser;
+use service_kit::{runtime, shutdown, telemetry, tls};
+use tunnel_server::cli::{Cli, Command, RunArgs, check_config, new_token};
+use tunnel_server::{Config, Server};
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    tls::install_provider();
+    match cli.command {
+        Some(Command::CheckConfig { file }) => check_config(&file),
+        Some(Command::Token(command)) => new_token(&command),
+        None => {
+            telemetry::init(&cli.run.log);
+            runtime::build(cli.run.worker_threads)?.block_on(run(cli.run))
+        }
+    }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let shutdown = shutdown::requested().context("cannot listen for signals")?;
+    let server = Server::build(Config::try_from(args)?).await?;
+    println!(
+        "Listening on {} (admin: {})",
+        server.address(),
+        server.admin_address()
+    );
+    server.run(shutdown).await;
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Builds the server and runs it until it is told to end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry as MetricsRegistry;
+use service_kit::accept::accept_loop;
+use service_kit::admin::{Admin, listen};
+use service_kit::tasks::{Spawner, Tasks};
+use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tunnel_protocol::ClusterName;
+
+use crate::access::AccessStore;
+use crate::access::file_store::FileStore;
+use crate::config::file::CertificateFiles;
+use crate::config::{Config, ConfigError, watch};
+use crate::dev_certificate::{self, DevCertificateError};
+use crate::gateway::Hosts;
+use crate::links::{Handshakes, Registry};
+use crate::listener;
+use crate::metrics::Metrics;
+
+/// Public connections at once; further ones wait in the listener's backlog.
+const CONNECTIONS: usize = 20_000;
+
+/// Why the server cannot start.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The development certificate.
+    #[error(transparent)]
+    Dev(#[from] DevCertificateError),
+    /// A port is taken.
+    #[error(transparent)]
+    Listen(#[from] std::io::Error),
+}
+
+/// What every connection, link and request needs.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn AccessStore>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) hosts: Hosts,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) metrics: Metrics,
+    pub(crate) replica: String,
+    pub(crate) draining: CancellationToken,
+    pub(crate) drain: Duration,
+    /// For callers' connections and upgraded streams.
+    pub(crate) spawner: Spawner,
+    /// For links, which outlive the last caller.
+    pub(crate) links_spawner: Spawner,
+    public_port: u16,
+    link_ids: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn next_link_id(&self) -> u64 {
+        self.link_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Where callers reach a cluster: by hostname, then by path.
+    pub(crate) fn urls(&self, cluster: &ClusterName) -> Vec<String> {
+        let base = &self.hosts.base;
+        let port = if self.public_port == 443 {
+            String::new()
+        } else {
+            format!(":{}", self.public_port)
+        };
+        vec![
+            format!("https://{cluster}.{base}{port}"),
+            format!("https://{base}{port}/clusters/{cluster}/"),
+        ]
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    shared: Arc<Shared>,
+    store: Arc<FileStore>,
+    config: Config,
+    certificate: Arc<ReloadingCertificate>,
+    certificate_files: CertificateFiles,
+    tls: TlsAcceptor,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    tasks: Tasks,
+    link_tasks: Tasks,
+}
+
+impl Server {
+    /// Reads the certificate and opens both ports.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub async fn build(config: Config) -> Result<Self, BuildError> {
+        let settings = &config.file.settings;
+        let certificate_files = match (&config.dev, &config.file.certificate) {
+            (Some(folder), _) => dev_certificate::ensure(folder, settings)?,
+            (None, Some(files)) => files.clone(),
+            (None, None) => return Err(ConfigError::NoCertificate.into()),
+        };
+        let certificate =
+            ReloadingCertificate::load(&certificate_files.certificate, &certificate_files.key)?;
+        let certificate = Arc::new(certificate);
+        let tls = TlsAcceptor::from(Arc::new(server_config(
+            certificate.clone(),
+            listener::ALPN,
+        )?));
+        let listener = listen(settings.listen).await?;
+        let admin_listener = listen(settings.admin_listen).await?;
+        let address = listener.local_addr()?;
+        let store = Arc::new(FileStore::new(config.file.access.clone()));
+        let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
+        let shared = Shared {
+            store: store.clone(),
+            registry: Arc::default(),
+            hosts: Hosts {
+                base: settings.base_domain.clone(),
+                extra: settings.extra_hosts.clone(),
+            },
+            handshakes: Handshakes::default(),
+            metrics: Metrics::default(),
+            replica: format!("{:016x}", rand::random::<u64>()),
+            draining: CancellationToken::new(),
+            drain: config.drain,
+            spawner: tasks.spawner(),
+            links_spawner: link_tasks.spawner(),
+            public_port: settings.public_port.unwrap_or(address.port()),
+            link_ids: AtomicU64::new(0),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            store,
+            certificate,
+            certificate_files,
+            tls,
+            admin_address: admin_listener.local_addr()?,
+            listener,
+            admin_listener,
+            address,
+            tasks,
+            link_tasks,
+            config,
+        })
+    }
+
+    /// Where callers and links connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Serves until `shutdown`, then lets open requests end, at most for the
+    /// configured time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let shared = self.shared;
+        tracing::info!(address = %self.address, admin = %self.admin_address, replica = shared.replica, "serving");
+        // What runs beside the connections, and ends last.
+        let side_tasks = Tasks::new();
+        side_tasks
+            .spawner()
+            .spawn(admin(shared.clone(), self.admin_listener));
+        side_tasks.spawner().spawn(watch(
+            self.config.path,
+            self.config.text,
+            self.config.file.settings,
+            self.store.clone(),
+            self.certificate,
+            self.certificate_files,
+            shared.metrics.clone(),
+        ));
+        side_tasks
+            .spawner()
+            .spawn(async move { self.store.tell_expiries().await });
+
+        let serving = shared.clone();
+        let tls = self.tls;
+        let serve = move |stream, peer| listener::serve(serving.clone(), tls.clone(), stream, peer);
+        let accepting = accept_loop(
+            self.listener,
+            CONNECTIONS,
+            shared.spawner.clone(),
+            shared.draining.clone(),
+            serve,
+        );
+        tokio::select! {
+            () = accepting => {}
+            () = shutdown => {}
+        }
+        shared.draining.cancel();
+        tracing::info!(
+            open = shared.spawner.running(),
+            links = shared.links_spawner.running(),
+            "draining"
+        );
+        let (cut, cut_links) = tokio::join!(
+            self.tasks.drain(shared.drain),
+            self.link_tasks.drain(shared.drain)
+        );
+        tracing::info!(cut, cut_links, "ended");
+    }
+}
+
+async fn admin(shared: Arc<Shared>, listener: TcpListener) {
+    let mut registry = MetricsRegistry::default();
+    shared
+        .metrics
+        .register(&mut registry, shared.registry.gauge());
+    let ready = move || {
+        if shared.draining.is_cancelled() {
+            Err("draining".to_owned())
+        } else {
+            Ok(())
+        }
+    };
+    if let Err(error) = Admin::new(Arc::new(ready), registry).serve(listener).await {
+        tracing::error!(%error, "the admin port failed");
+    }
+}
