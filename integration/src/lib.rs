@@ -1,1 +1,23 @@
+//! Runs the real binaries against a real Kubernetes API.
 //!
+//! A test file's `main` is [`suite::run`]; each of its tests gets an
+//! [`Environment`](environment::Environment), and from it as many
+//! [`Chain`](chain::Chain)s as it wants: tunnel-server, tunnel-client and
+//! proxy-sidecar as processes, in front of the suite's control plane.
+
+#![expect(
+    missing_docs,
+    reason = "test tooling: names and the modules' own lines say it"
+)]
+
+pub mod binaries;
+pub mod certificate_trust;
+pub mod chain;
+pub mod connect_proxy;
+pub mod environment;
+pub mod kubeconfig;
+pub mod secrets;
+pub mod server_config;
+pub mod service;
+pub mod suite;
+pub mod wait;

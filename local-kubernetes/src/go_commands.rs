@@ -23,7 +23,8 @@ pub(crate) const GO_ENVIRONMENT: [(&str, &str); 3] = [
 pub(crate) const GO_FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];
 
 /// A Go module of our own: it pins the module that holds the commands, and
-/// all that this needs.
+/// all that this needs. A new version is written into its `go.mod` (all lines
+/// of the `replace` block, too), and `go mod tidy` does the rest.
 pub(crate) struct GoModule {
     /// The name of its folder.
     pub(crate) name: &'static str,

@@ -31,7 +31,7 @@ mod kubernetes_api;
 mod log_tail;
 mod options;
 mod private_file;
-mod process;
+pub mod process;
 mod reserved_port;
 mod server_files;
 

@@ -20,7 +20,7 @@ use crate::log_tail::log_tail;
 /// process: from a worker thread of a runtime it would come too early. With a
 /// thread of its own it comes when the owner drops the `Spawner`, or when the
 /// whole program is killed and nothing can be dropped.
-pub(crate) struct Spawner {
+pub struct Spawner {
     requests: mpsc::Sender<Request>,
 }
 
@@ -30,24 +30,30 @@ struct Request {
 }
 
 /// What to start.
-pub(crate) struct Program<'a> {
+pub struct Program<'a> {
     /// For errors and the name of the log.
-    pub(crate) name: &'static str,
-    pub(crate) binary: &'a Path,
-    pub(crate) arguments: &'a [String],
+    pub name: &'static str,
+    /// The file to run.
+    pub binary: &'a Path,
+    /// What it is given.
+    pub arguments: &'a [String],
     /// The folder that it runs in.
-    pub(crate) folder: &'a Path,
+    pub folder: &'a Path,
 }
 
 /// A running child process. Dropping it kills it.
-pub(crate) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
 }
 
 impl Spawner {
-    pub(crate) fn new() -> Result<Self> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn new() -> Result<Self> {
         let (requests, received) = mpsc::channel::<Request>();
         thread::Builder::new()
             .name("child-processes".to_owned())
@@ -62,7 +68,10 @@ impl Spawner {
     }
 
     /// Starts `program`; what it prints is added to `<name>.log` in its folder.
-    pub(crate) fn spawn(&self, program: &Program<'_>) -> Result<Process> {
+    ///
+    /// # Errors
+    /// If the log or the binary cannot be opened.
+    pub fn spawn(&self, program: &Program<'_>) -> Result<Process> {
         let Program { name, folder, .. } = *program;
         let log = folder.join(format!("{name}.log"));
         let output = File::options()
@@ -107,20 +116,56 @@ pub(crate) fn signalled_at_parent_death(signal: &str, binary: &Path) -> Command 
 }
 
 impl Process {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where what it prints goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Asks it to end (SIGTERM); does not wait.
+    ///
+    /// # Errors
+    /// If there is no `kill` command.
+    pub fn terminate(&self) -> io::Result<()> {
+        Command::new("kill")
+            .args(["-TERM", &self.id().to_string()])
+            .status()
+            .map(drop)
+    }
+
     /// An error with the end of its log if it has ended by itself.
-    pub(crate) fn must_run(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// That one.
+    pub fn must_run(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(self.ended(status)),
         }
     }
 
-    pub(crate) fn log_tail(&self) -> String {
+    /// The end of what it printed.
+    pub fn log_tail(&self) -> String {
         log_tail(&self.log)
     }
 
     /// Kills it (SIGKILL) and waits for its end. A second time is no error.
-    pub(crate) fn kill(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
     }

@@ -14,8 +14,8 @@ use crate::private_file::write_private;
 /// port, also where they are sockets: it is part of the name.
 const ETCD_SOCKET: &str = "etcd:0";
 
-/// Four times what a large object takes with its parallel writes; the usual
-/// 1.5 MiB limits what tests can store.
+/// The API server takes requests of 3 MiB; etcd's own limit of 1.5 MiB would
+/// refuse what tests of large objects store.
 const ETCD_MAX_REQUEST_BYTES: u32 = 16 * 1024 * 1024;
 
 const AUDIT_POLICY: &str = "\

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64URL_NOPAD;
 use local_kubernetes::{Binaries, ControlPlane, Options, Subject};
 
 /// For what happens in milliseconds when it works.
@@ -125,6 +126,34 @@ async fn requests_are_audited() {
         .find(|line| line.contains("/namespaces/audited/configmaps"))
         .unwrap();
     assert!(line.contains(r#""username":"admin""#), "{line}");
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn lifetimes_of_tokens_and_watches_are_set() {
+    let kubernetes = start(Options {
+        service_account_max_token_expiration: Some(Duration::from_secs(3600)),
+        min_request_timeout: Some(Duration::from_secs(1)),
+        ..Options::default()
+    })
+    .await;
+    let token = kubernetes
+        .service_account_token_for("default", "tester", Duration::from_secs(7200))
+        .await
+        .unwrap();
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(
+        claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
+        3600
+    );
+
+    let path = "/api/v1/configmaps?watch=true";
+    let started = Instant::now();
+    admin(&kubernetes, &["get", "--raw", path]);
+    // The server ends it after one to two times the setting.
+    assert!(started.elapsed() < DEADLINE);
     kubernetes.stop().await.unwrap();
 }
 

@@ -112,6 +112,7 @@ impl Connector {
     /// # Errors
     /// [`RefusedForGood`]: the server's own word that trying again is pointless.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RefusedForGood> {
+        tracing::info!(server = %self.config.server, admin = %self.admin_address, "started");
         let draining = CancellationToken::new();
         let admin_tasks = Tasks::new();
         let Self {

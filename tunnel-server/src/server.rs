@@ -122,6 +122,11 @@ impl Server {
         let listener = listen(settings.listen).await?;
         let admin_listener = listen(settings.admin_listen).await?;
         let address = listener.local_addr()?;
+        let mut extra = settings.extra_hosts.clone();
+        if config.dev.is_some() {
+            // The development certificate is good for them, too.
+            extra.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
+        }
         let store = Arc::new(FileStore::new(config.file.access.clone()));
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
         let shared = Shared {
@@ -129,7 +134,7 @@ impl Server {
             registry: Arc::default(),
             hosts: Hosts {
                 base: settings.base_domain.clone(),
-                extra: settings.extra_hosts.clone(),
+                extra,
             },
             handshakes: Handshakes::default(),
             metrics: Metrics::default(),

@@ -1,0 +1,66 @@
+//! tunnel-server's configuration file, as tests change it.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tunnel_protocol::token::{Token, TokenKind};
+
+/// A new token, from the system's randomness.
+pub fn new_token(kind: TokenKind) -> Token {
+    Token::from_random(kind, &rand::random())
+}
+
+/// What stands in the file.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub base_domain: String,
+    pub listen: String,
+    /// `{name, connectorTokens: […]}`
+    pub clusters: Vec<Value>,
+    /// `{name, clusters: […], accessTokens: […]}`
+    pub callers: Vec<Value>,
+}
+
+impl ServerConfig {
+    pub fn new(base_domain: &str, listen: &str) -> Self {
+        Self {
+            base_domain: base_domain.into(),
+            listen: listen.into(),
+            clusters: Vec::new(),
+            callers: Vec::new(),
+        }
+    }
+
+    pub fn cluster(&mut self, name: &str, tokens: &[&Token]) {
+        let tokens: Vec<_> = tokens
+            .iter()
+            .map(|token| json!({ "hash": token.hash().to_string() }))
+            .collect();
+        self.clusters
+            .push(json!({ "name": name, "owner": "tests", "connectorTokens": tokens }));
+    }
+
+    pub fn caller(&mut self, name: &str, clusters: &[&str], tokens: &[&Token]) {
+        let tokens: Vec<_> = tokens
+            .iter()
+            .map(|token| json!({ "name": "one", "hash": token.hash().to_string() }))
+            .collect();
+        self.callers
+            .push(json!({ "name": name, "clusters": clusters, "accessTokens": tokens }));
+    }
+
+    /// Replaces the file at once, as an editor or Kubernetes does.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let document = json!({
+            "baseDomain": self.base_domain,
+            "listen": self.listen,
+            "adminListen": "127.0.0.1:0",
+            "clusters": self.clusters,
+            "callers": self.callers,
+        });
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, format!("{document:#}\n"))?;
+        Ok(std::fs::rename(beside, path)?)
+    }
+}

@@ -1,0 +1,166 @@
+//! One of our binaries as a process: started, found by its log, and ended.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use local_kubernetes::process::{Process, Program, Spawner};
+use serde_json::Value;
+
+use crate::binaries::culvert;
+use crate::wait::until;
+
+/// How long a process may take to be up. Milliseconds; on a loaded machine more.
+const UP: Duration = Duration::from_secs(20);
+
+/// A running binary.
+pub struct Service {
+    process: Process,
+    /// Of its log, from where this process' lines start.
+    offset: u64,
+    pub address: Option<SocketAddr>,
+    pub admin: SocketAddr,
+}
+
+impl Service {
+    /// Starts a binary at its most talkative and waits for the line with its
+    /// addresses.
+    pub async fn start(
+        spawner: &Spawner,
+        name: &'static str,
+        arguments: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--log-level", "trace", "--log-format", "json"].map(str::to_owned));
+        let binary = culvert(name)?;
+        let log = folder.join(format!("{name}.log"));
+        let offset = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        let mut process = spawner.spawn(&Program {
+            name,
+            binary: &binary,
+            arguments: &arguments,
+            folder,
+        })?;
+        let started = until(&format!("the start of {name}"), UP, || {
+            let started = lines(&log, offset)
+                .into_iter()
+                .find(|line| line["admin"].is_string());
+            let running = process.must_run();
+            async move { running.map(|()| started) }
+        })
+        .await?;
+        let address = |key: &str| started[key].as_str().and_then(|text| text.parse().ok());
+        let admin = address("admin").context("no admin address in the log")?;
+        let address = address("address");
+        Ok(Self {
+            process,
+            offset,
+            address,
+            admin,
+        })
+    }
+
+    /// Starts a binary that is expected to end, and gives its exit code and what
+    /// it printed.
+    pub async fn run_to_end(
+        spawner: &Spawner,
+        name: &'static str,
+        arguments: &[String],
+        folder: &Path,
+    ) -> Result<(Option<i32>, String)> {
+        let binary = culvert(name)?;
+        let mut process = spawner.spawn(&Program {
+            name,
+            binary: &binary,
+            arguments,
+            folder,
+        })?;
+        let status = until(&format!("the end of {name}"), UP, || {
+            let status = process.try_wait();
+            async move { Ok(status?) }
+        })
+        .await?;
+        Ok((status.code(), std::fs::read_to_string(process.log())?))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.process.log().to_owned()
+    }
+
+    /// This process' log lines that are JSON.
+    pub fn log_lines(&self) -> Vec<Value> {
+        lines(self.process.log(), self.offset)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        Ok(self.process.kill()?)
+    }
+
+    /// SIGTERM; does not wait.
+    pub fn terminate(&self) -> Result<()> {
+        Ok(self.process.terminate()?)
+    }
+
+    /// Waits for its end; gives its exit code.
+    pub async fn ended(&mut self, within: Duration) -> Result<Option<i32>> {
+        let process = &mut self.process;
+        let status = until("the end of a process", within, || {
+            let status = process.try_wait();
+            async move { Ok(status?) }
+        });
+        Ok(status.await?.code())
+    }
+
+    /// Resident memory's high-water mark since the start or the last
+    /// [`Self::reset_peak_memory`], bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// Resident memory now, bytes.
+    pub fn resident_memory(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, key: &str) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .context("no such line")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// A page of its admin port: status and text.
+    pub async fn admin_page(&self, path: &str) -> Result<(u16, String)> {
+        let response = reqwest::get(format!("http://{}{path}", self.admin)).await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// One sample of its metrics, by its whole name with labels.
+    pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let (_, text) = self.admin_page("/metrics").await?;
+        Ok(text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok()))
+    }
+}
+
+fn lines(log: &Path, offset: u64) -> Vec<Value> {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let offset = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    String::from_utf8_lossy(&bytes[offset..])
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
