@@ -24,22 +24,27 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a binary at its most talkative and waits for the line with its
-    /// addresses.
-    pub async fn start(
+    /// Starts one of our binaries at its most talkative.
+    pub async fn start(spawner: &Spawner, name: &'static str, arguments: &[String], folder: &Path) -> Result<Self> {
+        Self::start_binary(spawner, name, &culvert(name)?, "trace", arguments, folder).await
+    }
+
+    /// Starts a binary and waits for the line in its log with its addresses.
+    pub async fn start_binary(
         spawner: &Spawner,
         name: &'static str,
+        binary: &Path,
+        log_level: &str,
         arguments: &[String],
         folder: &Path,
     ) -> Result<Self> {
         let mut arguments = arguments.to_vec();
-        arguments.extend(["--log-level", "trace", "--log-format", "json"].map(str::to_owned));
-        let binary = culvert(name)?;
+        arguments.extend(["--log-level", log_level, "--log-format", "json"].map(str::to_owned));
         let log = folder.join(format!("{name}.log"));
         let offset = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
         let mut process = spawner.spawn(&Program {
             name,
-            binary: &binary,
+            binary,
             arguments: &arguments,
             folder,
         })?;

@@ -20,7 +20,10 @@ pub(crate) fn assets() -> Option<PathBuf> {
 /// The folder for what is built once and kept outside the checkout:
 /// `$CULVERT_CACHE_DIR`, else `$XDG_CACHE_HOME/culvert`, else
 /// `~/.cache/culvert`.
-pub(crate) fn cache_folder() -> Result<PathBuf> {
+///
+/// # Errors
+/// If neither is set.
+pub fn cache_folder() -> Result<PathBuf> {
     folder(CACHE)
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("culvert")))
         .or_else(|| folder("HOME").map(|home| home.join(".cache/culvert")))

@@ -38,6 +38,7 @@ mod server_files;
 pub use access::Subject;
 pub use binaries::Binaries;
 pub use control_plane::ControlPlane;
+pub use environment::cache_folder;
 pub use kubeconfig::Kubeconfig;
 pub use kubernetes_api::{KubernetesApi, obtain};
 pub use options::Options;

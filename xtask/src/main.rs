@@ -1,2 +1,44 @@
-//! The build tool.
-fn main() {}
+//! The build tool: `cargo xtask demo`, `test`, `lint`.
+
+mod cargo;
+mod demo;
+mod lint;
+mod packages;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and shows Culvert.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the whole chain in front of a real Kubernetes API and proves it
+    Demo(demo::DemoArgs),
+    /// Builds what the tests need and runs them all
+    Test(test::TestArgs),
+    /// Formatting, clippy, documentation, dependencies, each crate alone
+    Lint(lint::LintArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
+        Command::Test(args) => test::run(&args),
+        Command::Lint(args) => lint::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask lint`: what must hold before the tests are worth running.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::cargo::{self, cargo, workspace};
+use crate::packages::InstallArgs;
+
+/// The version that the configuration in `deny.toml` was written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Arguments of `cargo xtask lint`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LintArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+}
+
+fn check(arguments: &[&str]) -> Result<()> {
+    cargo::run(cargo(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+pub(crate) fn run(args: &LintArgs) -> Result<()> {
+    check(&["fmt", "--all", "--check"])?;
+    check(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    check(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--locked",
+    ])?;
+    for package in packages()? {
+        // Alone, so that no crate lives on features that a neighbour switches on.
+        check(&["check", "--quiet", "--locked", "--package", &package])?;
+    }
+    deny(args.install)
+}
+
+/// The workspace's packages.
+fn packages() -> Result<Vec<String>> {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]).output()?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata names no packages")?;
+    Ok(packages
+        .iter()
+        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+        .collect())
+}
+
+fn deny(install: InstallArgs) -> Result<()> {
+    let program = cargo_deny(install)?;
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).current_dir(workspace());
+        command
+    };
+    cargo::run(&mut deny(&[
+        "--locked", "check", "bans", "licenses", "sources",
+    ]))?;
+    // The database of advisories is on a server of its own, which not every
+    // machine can reach.
+    let reached = deny(&["fetch", "db"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !reached {
+        eprintln!("the advisory database cannot be reached from here: not checked");
+        return Ok(());
+    }
+    cargo::run(&mut deny(&["--locked", "check", "advisories"]))
+}
+
+/// cargo-deny from the `PATH`, or installed into the cache.
+fn cargo_deny(install: InstallArgs) -> Result<PathBuf> {
+    if Command::new("cargo-deny").arg("--version").output().is_ok() {
+        return Ok("cargo-deny".into());
+    }
+    let root = local_kubernetes::cache_folder()?.join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = root.join("bin/cargo-deny");
+    if !program.is_file() {
+        if !install.allowed() {
+            bail!(
+                "cargo-deny is missing: `cargo install --locked cargo-deny`, or run with --install"
+            );
+        }
+        let root = root.to_string_lossy().into_owned();
+        cargo::run(&mut cargo(&[
+            "install",
+            "--quiet",
+            "--locked",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY,
+            "--root",
+            &root,
+        ]))?;
+    }
+    Ok(program)
+}

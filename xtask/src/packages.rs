@@ -1,0 +1,68 @@
+//! The Debian packages that tests use beside Rust and Go. Installed under CI or
+//! when asked; else named.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::cargo::run;
+
+/// Whether packages may be installed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// Install what is missing (always so where the variable CI is set)
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+impl InstallArgs {
+    pub(crate) fn allowed(self) -> bool {
+        self.install || std::env::var_os("CI").is_some_and(|value| !value.is_empty())
+    }
+}
+
+/// A command that must work, and the package that has it.
+const NEEDED: &[(&[&str], &str)] = &[
+    (&["curl", "--version"], "curl"),
+    (&["setpriv", "--version"], "util-linux"),
+    (&["python3", "-c", "import venv, ensurepip"], "python3-venv"),
+];
+
+/// Makes sure that every command is there.
+pub(crate) fn ensure(install: InstallArgs) -> Result<()> {
+    let missing: Vec<_> = NEEDED
+        .iter()
+        .filter(|(command, _)| !works(command))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    if !install.allowed() {
+        bail!("missing: install with `apt-get install {packages}`, or run with --install");
+    }
+    run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    run(Command::new("apt-get")
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(&missing)
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    match NEEDED.iter().find(|(command, _)| !works(command)) {
+        Some((command, package)) => bail!(
+            "`{}` fails although {package} is installed",
+            command.join(" ")
+        ),
+        None => Ok(()),
+    }
+}
+
+fn works(command: &[&str]) -> bool {
+    let [program, arguments @ ..] = command else {
+        return false;
+    };
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .is_ok_and(|output| output.status.success())
+}

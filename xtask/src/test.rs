@@ -1,0 +1,43 @@
+//! `cargo xtask test`: all that the tests need, then all of them.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use local_kubernetes::{Binaries, to_stderr};
+
+use crate::cargo::{self, cargo};
+use crate::packages::{self, InstallArgs};
+
+/// Arguments of `cargo xtask test`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Only tests whose name holds this
+    filter: Option<String>,
+}
+
+fn run_tests(filter: Option<&str>) -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    if let Some(filter) = filter {
+        command.arg(filter);
+    }
+    cargo::run(&mut command)
+}
+
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
+    let started = Instant::now();
+    packages::ensure(args.install)?;
+    let binaries = Binaries::obtain(&to_stderr)?;
+    eprintln!("Kubernetes: {}", binaries.kube_apiserver.display());
+    cargo::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    let prepared = started.elapsed();
+    run_tests(args.filter.as_deref())?;
+    eprintln!(
+        "prepared in {} s, all in {} s",
+        prepared.as_secs(),
+        started.elapsed().as_secs()
+    );
+    Ok(())
+}
