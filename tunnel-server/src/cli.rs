@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service_kit::telemetry::LogArgs;
+use tunnel_protocol::limits::RESPONSE_HEADERS;
 use tunnel_protocol::token::{Token, TokenKind};
 
 use crate::config::file;
@@ -76,6 +77,16 @@ pub struct RunArgs {
         value_name = "SECONDS"
     )]
     pub drain_seconds: u64,
+    /// How long a cluster may take for its response headers once it has the
+    /// whole request, seconds; watches, logs and upgrades may take any time. The
+    /// API server itself gives up after 60
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_RESPONSE_TIMEOUT_SECONDS",
+        default_value_t = RESPONSE_HEADERS.as_secs(),
+        value_name = "SECONDS"
+    )]
+    pub response_timeout_seconds: u64,
     /// Worker threads; 1 runs everything on one
     #[arg(
         long,

@@ -1,6 +1,8 @@
 //! The gateway's failures as answers. Says whose fault it was: the caller's, the
 //! link's, the cluster's side, or ours.
 
+use std::time::Duration;
+
 use http::header::{CONNECTION, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_relay::framing::FramingError;
@@ -8,7 +10,6 @@ use http_relay::upgrade::UnsupportedUpgrade;
 use http_relay::{RelayBody, status};
 use thiserror::Error;
 use tunnel_protocol::Failure;
-use tunnel_protocol::limits::RESPONSE_HEADERS;
 
 use crate::access::{Denied, StoreError};
 use crate::gateway::{TargetError, Unauthenticated};
@@ -32,8 +33,8 @@ pub(crate) enum GatewayError {
     Store(#[from] StoreError),
     #[error(transparent)]
     NoLink(#[from] NoLink),
-    #[error("no answer from the cluster within {} s", RESPONSE_HEADERS.as_secs())]
-    Timeout,
+    #[error("no answer from the cluster within {} s", .0.as_secs())]
+    Timeout(Duration),
     #[error("the cluster's answer is malformed: {0}")]
     Answer(String),
     #[error("{0}")]
@@ -55,7 +56,7 @@ impl GatewayError {
             Self::NoLink(NoLink::Missing { .. }) => Failure::NoLink,
             Self::NoLink(NoLink::Open(OpenError::Full)) => Failure::LinkFull,
             Self::NoLink(NoLink::Open(OpenError::Broken(_))) => Failure::LinkBroken,
-            Self::Timeout => Failure::Timeout,
+            Self::Timeout(_) => Failure::Timeout,
             Self::Answer(_) => Failure::BadAnswer,
         }
     }

@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) replica: String,
     pub(crate) draining: CancellationToken,
     pub(crate) drain: Duration,
+    pub(crate) response_timeout: Duration,
     /// For callers' connections and upgraded streams.
     pub(crate) spawner: Spawner,
     /// For links, which outlive the last caller.
@@ -141,6 +142,7 @@ impl Server {
             replica: format!("{:016x}", rand::random::<u64>()),
             draining: CancellationToken::new(),
             drain: config.drain,
+            response_timeout: config.response_timeout,
             spawner: tasks.spawner(),
             links_spawner: link_tasks.spawner(),
             public_port: settings.public_port.unwrap_or(address.port()),

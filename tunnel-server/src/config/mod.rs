@@ -22,6 +22,7 @@ pub struct Config {
     pub(crate) file: File,
     pub(crate) dev: Option<PathBuf>,
     pub(crate) drain: Duration,
+    pub(crate) response_timeout: Duration,
 }
 
 /// Why there is no configuration.
@@ -71,6 +72,7 @@ impl TryFrom<RunArgs> for Config {
             file,
             dev: args.dev,
             drain: Duration::from_secs(args.drain_seconds),
+            response_timeout: Duration::from_secs(args.response_timeout_seconds),
         })
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::Uri;
 use http_relay::Meter;
 use tokio::time::sleep;
-use tunnel_protocol::limits::RESPONSE_HEADERS;
 
 /// Whether the API server may rightly be silent for long: watches, logs, and
 /// what passes through to pods.
@@ -27,11 +26,11 @@ pub(crate) fn is_long_running(uri: &Uri) -> bool {
 
 /// Resolves when the headers are overdue. An upload that makes progress is not
 /// kept waiting for: the time counts from its last byte.
-pub(crate) async fn overdue(uri: &Uri, upload: Arc<Meter>) {
+pub(crate) async fn overdue(uri: &Uri, limit: Duration, upload: Arc<Meter>) {
     if is_long_running(uri) {
         return std::future::pending().await;
     }
-    overdue_after(RESPONSE_HEADERS, &upload).await;
+    overdue_after(limit, &upload).await;
 }
 
 async fn overdue_after(limit: Duration, upload: &Meter) {

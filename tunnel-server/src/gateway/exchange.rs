@@ -97,10 +97,10 @@ pub(crate) async fn run(
             (link_request(parts, body, target), None)
         }
     };
-    let uri = link_request.uri().clone();
+    let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
     let (response, slot) = tokio::select! {
         opened = shared.registry.open(&permit, link_request) => opened?,
-        () = overdue(&uri, record.sent.clone()) => return Err(GatewayError::Timeout),
+        () = overdue(&uri, limit, record.sent.clone()) => return Err(GatewayError::Timeout(limit)),
         reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
     };
 
