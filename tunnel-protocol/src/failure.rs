@@ -20,6 +20,23 @@ macro_rules! failures {
                 match self { $(Self::$name => $code,)* }
             }
 
+            /// Whether tunnel-client or the sidecar may say so. What only the server
+            /// knows, such as whether a caller is proved, no cluster can tell callers.
+            #[must_use]
+            pub const fn is_of_the_clusters_side(self) -> bool {
+                matches!(
+                    self,
+                    Self::BadRequest
+                        | Self::BadAnswer
+                        | Self::SidecarUnreachable
+                        | Self::SidecarBroken
+                        | Self::Filtered
+                        | Self::ApiServerUnreachable
+                        | Self::ApiServerBroken
+                        | Self::CredentialUnavailable
+                )
+            }
+
             /// Reads a code.
             #[must_use]
             pub fn from_code(code: &[u8]) -> Option<Self> {

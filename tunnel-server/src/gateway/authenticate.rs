@@ -66,9 +66,13 @@ fn bearer(value: &HeaderValue) -> Option<String> {
 
 fn remove(headers: &mut HeaderMap) {
     http_relay::headers::retain(headers, |name| name != AUTHORIZATION);
-    if !tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
-        .any(|protocol| protocol.starts_with(BEARER_PROTOCOL))
-    {
+    // A line that is no text could hide one from us that the cluster reads.
+    let suspect = |value: &HeaderValue| {
+        value
+            .to_str()
+            .map_or(true, |line| line.contains(BEARER_PROTOCOL))
+    };
+    if !headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().any(suspect) {
         return;
     }
     let others: Vec<_> = tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
@@ -121,9 +125,12 @@ mod tests {
             map[SEC_WEBSOCKET_PROTOCOL],
             "v5.channel.k8s.io, base64.channel.k8s.io"
         );
-        let mut alone = headers(&[(SEC_WEBSOCKET_PROTOCOL, protocol)]);
+        let mut alone = headers(&[(SEC_WEBSOCKET_PROTOCOL, protocol.clone())]);
         remove(&mut alone);
         assert!(alone.is_empty());
+        let mut hidden = headers(&[(SEC_WEBSOCKET_PROTOCOL, format!("{protocol}, \u{ff}"))]);
+        remove(&mut hidden);
+        assert!(hidden.is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, HOST, HeaderName};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::BodyExt;
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel::{self, BodyWriter};
 use http_relay::splice::{SpliceMeters, splice};
@@ -21,7 +22,7 @@ use tunnel_protocol::upgrade::{LinkUpgrade, Protocol, take_switched};
 
 use super::deadline::overdue;
 use super::target::ClusterTarget;
-use super::{GatewayError, browser};
+use super::{GatewayError, browser, identity};
 use crate::access::Permit;
 use crate::audit::Record;
 use crate::metrics::Outcome;
@@ -93,6 +94,7 @@ pub(crate) async fn run(
                     () = stopped.cancelled() => "the exchange has ended",
                 }
             };
+            let body = body.map_frame(identity::clean_trailers);
             let body = relay(body, ended, record.sent.clone(), ());
             (link_request(parts, body, target), None)
         }
@@ -110,7 +112,8 @@ pub(crate) async fn run(
     let failure = parts
         .headers
         .get(ERROR)
-        .and_then(|code| Failure::from_code(code.as_bytes()));
+        .and_then(|code| Failure::from_code(code.as_bytes()))
+        .filter(|failure| failure.is_of_the_clusters_side());
     clean_answer(&mut parts.headers, failure);
     browser::confine(&mut parts.headers, target);
     let hold = (slot, stop);
@@ -213,8 +216,8 @@ fn link_uri(target: &ClusterTarget) -> Uri {
     Uri::from_parts(parts).unwrap_or_default()
 }
 
-/// The cluster is a stranger: of our own headers it may only set a failure's
-/// known code.
+/// The cluster is a stranger: of our own headers it may only set the code of a
+/// failure that can happen on its side.
 fn clean_answer(headers: &mut HeaderMap, failure: Option<Failure>) {
     headers::remove_hop_by_hop(headers);
     headers::remove_ours(headers, &[]);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use http::header::{AUTHORIZATION, COOKIE, FORWARDED};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_relay::headers::{remove_hop_by_hop, retain};
+use hyper::body::{Bytes, Frame};
 use tunnel_protocol::header::{REQUEST_ID, is_ours};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -19,6 +20,18 @@ fn claims_identity(name: &HeaderName) -> bool {
             .iter()
             .any(|prefix| name.as_str().starts_with(prefix))
         || name == "x-real-ip"
+}
+
+/// Takes the claims out of a body's trailers, where a cluster might read them as
+/// headers.
+pub(crate) fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            retain(&mut trailers, |name| !claims_identity(name));
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
+    }
 }
 
 /// Replaces every claim by what the server knows.
