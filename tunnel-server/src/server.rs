@@ -189,7 +189,7 @@ impl Server {
         side_tasks.spawner().spawn(watch(
             self.config.path,
             self.config.text,
-            self.config.file.settings,
+            self.config.file,
             self.store.clone(),
             self.certificate,
             self.certificate_files,

@@ -31,6 +31,14 @@ pub struct File {
     pub(crate) access: AccessData,
 }
 
+impl File {
+    /// Whether a server that started with one file need not start anew for the
+    /// other.
+    pub(crate) fn starts_as(&self, other: &Self) -> bool {
+        self.settings == other.settings && self.certificate == other.certificate
+    }
+}
+
 /// What does not change while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {

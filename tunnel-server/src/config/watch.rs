@@ -1,12 +1,12 @@
 //! Takes over changes of the configuration file and of the certificate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use service_kit::file_watch::FileWatch;
 use service_kit::tls::ReloadingCertificate;
 
-use super::file::{self, CertificateFiles, Settings};
+use super::file::{self, CertificateFiles, File};
 use crate::access::file_store::FileStore;
 use crate::metrics::{Metrics, Reload};
 
@@ -15,7 +15,7 @@ use crate::metrics::{Metrics, Reload};
 pub(crate) async fn watch(
     path: PathBuf,
     text: Vec<u8>,
-    settings: Settings,
+    started_with: File,
     store: Arc<FileStore>,
     certificate: Arc<ReloadingCertificate>,
     certificate_files: CertificateFiles,
@@ -27,9 +27,9 @@ pub(crate) async fn watch(
             let text = String::from_utf8_lossy(watch.changed().await).into_owned();
             match file::read(&text) {
                 Ok(file) => {
-                    if file.settings != settings {
+                    if !file.starts_as(&started_with) {
                         tracing::warn!(
-                            "listeners and domains are taken over at the next start only"
+                            "listeners, domains and the certificate's paths are taken over at the next start only"
                         );
                     }
                     let (clusters, callers) = (file.access.clusters(), file.access.callers());
@@ -49,11 +49,13 @@ pub(crate) async fn watch(
             certificate: chain,
             key,
         } = &certificate_files;
-        let content = tokio::fs::read(chain).await.unwrap_or_default();
-        let mut watch = FileWatch::new(chain, content);
+        let (mut chain_watch, mut key_watch) = (watch_of(chain).await, watch_of(key).await);
         loop {
-            watch.changed().await;
-            // The key is written beside it: by then both have settled.
+            // Whichever is written last makes the two fit.
+            tokio::select! {
+                _ = chain_watch.changed() => {}
+                _ = key_watch.changed() => {}
+            }
             match certificate.reload(chain, key) {
                 Ok(()) => tracing::info!(path = %chain.display(), "certificate taken over"),
                 Err(error) => {
@@ -63,4 +65,9 @@ pub(crate) async fn watch(
         }
     };
     tokio::join!(configuration, certificates);
+}
+
+async fn watch_of(path: &Path) -> FileWatch {
+    let content = tokio::fs::read(path).await.unwrap_or_default();
+    FileWatch::new(path, content)
 }
