@@ -11,7 +11,10 @@ use anyhow::{Context, Result, bail};
 ///
 /// One process fills at a time; the others wait until it is done, and say so
 /// through `progress`. What a killed one has left behind is removed.
-pub(crate) fn whole_folder(
+///
+/// # Errors
+/// If `fill` fails or leaves a file out, or if the cache cannot be written.
+pub fn whole_folder(
     root: &Path,
     key: &str,
     names: &[&str],

@@ -37,6 +37,7 @@ mod server_files;
 
 pub use access::Subject;
 pub use binaries::Binaries;
+pub use cache::whole_folder;
 pub use control_plane::ControlPlane;
 pub use environment::cache_folder;
 pub use kubeconfig::Kubeconfig;
