@@ -6,9 +6,10 @@ use std::path::Path;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
+use http_relay::body::error_chain;
 use hyper::body::Bytes;
 use kube::Config as KubeConfig;
-use kube::client::ConfigExt;
+use kube::client::{AuthError, ConfigExt};
 use thiserror::Error;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
@@ -38,7 +39,7 @@ pub(crate) enum CredentialError {
     TokenFile(#[from] TokenFileError),
     /// An exec plugin or the like; never holds what it printed.
     #[error("cannot get the kubeconfig's credential: {0}")]
-    KubeClient(BoxError),
+    KubeClient(String),
 }
 
 impl Credential {
@@ -64,7 +65,7 @@ impl Credential {
                 let answer = service.clone().oneshot(Request::default()).await;
                 answer
                     .map(|answer| answer.into_body().map(sensitive))
-                    .map_err(CredentialError::KubeClient)
+                    .map_err(|error| CredentialError::KubeClient(any_error(&error)))
             }
         }
     }
@@ -85,7 +86,80 @@ impl Credential {
     }
 }
 
+/// kube-client's errors hold an exec plugin's command with its environment, and
+/// what it printed: the very place where it prints its token.
+pub(crate) fn without_secrets(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Auth(error) => auth_error(error),
+        other => error_chain(other),
+    }
+}
+
+fn auth_error(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => format!("the exec plugin ended with {}", out.status),
+        AuthError::AuthExecStart(cause) => format!("the exec plugin cannot be started: {cause}"),
+        AuthError::AuthExecParse(_) => "the exec plugin printed no ExecCredential".to_owned(),
+        AuthError::ReadTokenFile(cause, path) => format!("cannot read {}: {cause}", path.display()),
+        _ => "kube-client cannot make one of what the kubeconfig says".to_owned(),
+    }
+}
+
+fn any_error(error: &BoxError) -> String {
+    error
+        .downcast_ref()
+        .map_or_else(|| "kube-client gave none".to_owned(), auth_error)
+}
+
 fn sensitive(mut header: HeaderValue) -> HeaderValue {
     header.set_sensitive(true);
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::config::{ExecConfig, ExecInteractiveMode};
+    use secrecy::SecretString;
+
+    #[tokio::test]
+    async fn fixed_tokens_are_sent_and_marked() {
+        let mut config = KubeConfig::new("https://127.0.0.1:1".parse().unwrap());
+        config.auth_info.token = Some(SecretString::from("fixed"));
+        let header = Credential::new(&mut config)
+            .unwrap()
+            .header()
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(header, "Bearer fixed");
+        assert!(header.is_sensitive());
+    }
+
+    #[tokio::test]
+    async fn what_an_exec_plugin_prints_is_not_repeated() {
+        for script in [
+            "echo the-secret; echo the-secret >&2; exit 3",
+            "echo the-secret",
+        ] {
+            let mut config = KubeConfig::new("https://127.0.0.1:1".parse().unwrap());
+            config.auth_info.exec = Some(ExecConfig {
+                api_version: Some("client.authentication.k8s.io/v1".into()),
+                command: Some("sh".into()),
+                args: Some(vec!["-c".into(), script.into()]),
+                env: None,
+                drop_env: None,
+                interactive_mode: Some(ExecInteractiveMode::Never),
+                install_hint: None,
+                provide_cluster_info: false,
+                cluster: None,
+                other: Default::default(),
+            });
+            let message = match Credential::new(&mut config) {
+                Ok(credential) => credential.header().await.unwrap_err().to_string(),
+                Err(error) => without_secrets(&error),
+            };
+            assert!(!message.contains("the-secret"), "{message}");
+        }
+    }
 }

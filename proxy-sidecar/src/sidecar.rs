@@ -20,6 +20,7 @@ use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
 
 use crate::args::Config;
 use crate::cluster::{self, ClusterError};
+use crate::credential::without_secrets;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::upstream::Upstream;
@@ -40,7 +41,7 @@ pub enum BuildError {
     Cluster(#[from] ClusterError),
     /// kube-client cannot use the cluster's certificates or credential.
     #[error("the cluster's configuration cannot be used: {0}")]
-    Client(#[from] kube::Error),
+    Client(String),
     /// A port is taken.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
@@ -66,7 +67,8 @@ impl Sidecar {
         let cluster =
             cluster::load(config.kubeconfig.as_deref(), config.context.as_deref()).await?;
         let tasks = Tasks::new();
-        let upstream = Upstream::new(cluster, config.require_own_credential, tasks.spawner())?;
+        let upstream = Upstream::new(cluster, config.require_own_credential, tasks.spawner())
+            .map_err(|error| BuildError::Client(without_secrets(&error)))?;
         if config.filter.is_none() {
             tracing::warn!(
                 "the request filter is off: any web page can call the API through this port"
