@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use data_encoding::BASE64URL_NOPAD;
-use integration::chain::{ApiServer, BASE_DOMAIN, CLUSTER, Chain, ChainOptions, SOON};
+use integration::chain::{BASE_DOMAIN, CLUSTER, Chain, ChainOptions, SOON};
 use integration::environment::Environment;
+use integration::played_cluster::{self, OWN_TOKEN};
 use integration::raw_http::{Accepted, RawUpstream};
 use integration::wait::until;
 use integration::{suite, tests};
 use serde_json::Value;
 
-/// Of the service account, as the sidecar holds it.
-const OWN_TOKEN: &str = "the-service-accounts-own-token-0123456789";
 /// In the value of every claim, so that one search finds any of them.
 const FORGED: &str = "forged";
 /// Each of these is a claim to be somebody, or a header that only we may set.
@@ -67,19 +66,8 @@ fn main() -> ExitCode {
     ])
 }
 
-/// A chain in front of an API server that the test plays.
 async fn chain(environment: &Environment) -> Result<(Chain, RawUpstream)> {
-    let cluster = RawUpstream::bind().await?;
-    let api_server = ApiServer {
-        url: format!("http://{}", cluster.address),
-        ca_pem: environment.api_server().await?.ca_pem,
-        token: OWN_TOKEN.into(),
-    };
-    let options = ChainOptions {
-        api_server: Some(api_server),
-        ..ChainOptions::bare()
-    };
-    Ok((environment.chain_with(options).await?, cluster))
+    played_cluster::start(environment, ChainOptions::bare()).await
 }
 
 /// Answers one plain request; gives its head.
