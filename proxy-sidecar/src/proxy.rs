@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use service_kit::tasks::Spawner;
+use service_kit::upgraded::UpgradedTcp;
 use tokio::io::copy_bidirectional;
 use tracing::Instrument;
 use tunnel_protocol::header::REQUEST_ID;
@@ -136,11 +137,14 @@ impl Proxy {
             let switched = async { tokio::try_join!(callers_side, upstreams_side) };
             match tokio::time::timeout(SWITCH_TIMEOUT, switched).await {
                 Ok(Ok((caller, upstream))) => {
-                    let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
+                    let (mut caller, mut upstream) =
+                        (UpgradedTcp::new(caller), TokioIo::new(upstream));
                     // Passes each half-close on and goes on with the other half.
-                    match copy_bidirectional(&mut caller, &mut upstream).await {
+                    let ended = copy_bidirectional(&mut caller.io(), &mut upstream).await;
+                    match ended {
                         Ok((sent, received)) => {
-                            tracing::debug!(sent, received, "upgraded connection ended")
+                            caller.finish();
+                            tracing::debug!(sent, received, "upgraded connection ended");
                         }
                         Err(error) => tracing::debug!(
                             error = error_chain(&error),

@@ -9,4 +9,5 @@ pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod upgraded;
 pub mod write_stall;

@@ -29,6 +29,11 @@ impl<T> WriteStall<T> {
             waiting: None,
         }
     }
+
+    /// The connection itself.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
 }
 
 fn watched<R>(

@@ -11,8 +11,8 @@ use http_relay::splice::{SpliceMeters, splice};
 use http_relay::{RelayBody, headers, status, upgrade};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::rt::TokioIo;
 use service_kit::tasks::Spawner;
+use service_kit::upgraded::UpgradedTcp;
 use thiserror::Error;
 use tracing::Instrument;
 use tunnel_protocol::Failure;
@@ -103,7 +103,14 @@ impl Relay {
         let splicing = async move {
             let _open = open;
             let ended = match upgraded.await {
-                Ok(io) => splice(TokioIo::new(io), body, writer, &SpliceMeters::default()).await,
+                Ok(upgraded) => {
+                    let mut sidecar = UpgradedTcp::new(upgraded);
+                    let ended = splice(sidecar.io(), body, writer, &SpliceMeters::default()).await;
+                    if ended.is_ok() {
+                        sidecar.finish();
+                    }
+                    ended
+                }
                 Err(error) => {
                     return tracing::debug!(
                         error = error_chain(&error),
