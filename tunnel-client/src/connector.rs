@@ -316,8 +316,10 @@ async fn admin(
     };
     let probing = async {
         loop {
-            let connected = timeout(PROBE, TcpStream::connect(upstream.as_str())).await;
-            answers.store(matches!(connected, Ok(Ok(_))), Ordering::Relaxed);
+            let connecting = timeout(PROBE, TcpStream::connect(upstream.as_str()));
+            // Closed at once: an open one would hold one of the sidecar's places.
+            let connected = matches!(connecting.await, Ok(Ok(_)));
+            answers.store(connected, Ordering::Relaxed);
             sleep(PROBE).await;
         }
     };
