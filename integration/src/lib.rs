@@ -18,6 +18,7 @@ pub mod environment;
 pub mod http1;
 pub mod http_version;
 pub mod kubeconfig;
+pub mod played_cluster;
 pub mod python;
 pub mod raw_http;
 pub mod recorder;
