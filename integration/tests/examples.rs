@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Output};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use integration::chain::Chain;
 use integration::environment::Environment;
 use integration::{binaries, python, server_config, suite, tests};
@@ -13,7 +13,13 @@ use tokio::process::Command;
 use tunnel_protocol::token::TokenKind;
 
 fn main() -> ExitCode {
-    suite::run(tests![kube_client, reqwest, python, curl])
+    suite::run(tests![
+        kube_client,
+        reqwest,
+        python,
+        curl,
+        the_readmes_kubeconfig
+    ])
 }
 
 /// A file of the examples' folder.
@@ -132,4 +138,50 @@ fn noting_curl(folder: &Path, arguments: &Path) -> Result<()> {
     std::fs::write(&file, script)?;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
+}
+
+/// As the README shows it, but for addresses and the private CA.
+async fn the_readmes_kubeconfig(environment: Arc<Environment>) -> Result<()> {
+    let chain = environment.chain().await?;
+    let readme = std::fs::read_to_string(example("../README.md"))?;
+    let shown = readme
+        .split("```")
+        .find_map(|block| {
+            block
+                .strip_prefix("yaml\n")
+                .filter(|yaml| yaml.contains("kind: Config"))
+        })
+        .context("the README shows no kubeconfig")?;
+    let with_ca = format!(
+        "cluster: {{certificate-authority: {}, server:",
+        chain.ca_file().display()
+    );
+    let kubeconfig = shown
+        .replace("cluster: {server:", &with_ca)
+        .replace("https://prod.clusters.example.com", &chain.url_by_host())
+        .replace(
+            "https://clusters.example.com/clusters/prod",
+            &chain.url_by_path(),
+        );
+    let file = chain.folder().join("culvert.kubeconfig");
+    std::fs::write(&file, kubeconfig)?;
+    std::fs::write(
+        chain.folder().join("access-token"),
+        chain.access_token.expose(),
+    )?;
+    for context in ["prod", "prod-by-path"] {
+        let output = Command::new(environment.kubernetes().await?.kubectl())
+            .arg("--kubeconfig")
+            .arg(&file)
+            .args(["--context", context, "get", "pods", "--all-namespaces"])
+            .env("HTTPS_PROXY", chain.connect_proxy())
+            .env("HOME", chain.folder())
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .output()
+            .await?;
+        let (_, err) = texts(&output);
+        ensure!(output.status.success(), "{context}: {err}");
+    }
+    chain.stop().await
 }

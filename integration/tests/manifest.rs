@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     suite::run(tests![
         the_api_server_takes_it_without_a_warning,
         each_container_holds_one_credential,
+        the_readmes_command_makes_its_secret,
         the_binaries_take_its_flags
     ])
 }
@@ -134,6 +135,33 @@ async fn each_container_holds_one_credential(environment: Arc<Environment>) -> R
         token["path"] == "token" && token["audience"].is_null(),
         "{token}"
     );
+    Ok(())
+}
+
+async fn the_readmes_command_makes_its_secret(environment: Arc<Environment>) -> Result<()> {
+    let readme = std::fs::read_to_string(manifest().with_file_name("../README.md"))?;
+    let command = readme
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("kubectl create secret "))
+        .context("the README makes no secret")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("connector-token");
+    std::fs::write(&file, "culvert_connector_x")?;
+    let from = format!("--from-file=token={}", file.display());
+    let command = command.replace("--from-file=token=connector-token", &from);
+
+    let deployment = deployment(&environment).await?;
+    let arguments = ["create", "secret"].into_iter().chain(command.split(' '));
+    let arguments: Vec<_> = arguments.chain(["--output", "json"]).collect();
+    let secret: Value = serde_json::from_str(&kubectl(&environment, &arguments).await?)?;
+    let volume = &deployment["spec"]["template"]["spec"]["volumes"][1]["secret"];
+    ensure!(
+        secret["metadata"]["name"] == volume["secretName"],
+        "{volume}"
+    );
+    ensure!(secret["metadata"]["namespace"] == NAMESPACE);
+    // The manifest's --token-file ends with this key.
+    ensure!(secret["data"]["token"].is_string(), "{secret}");
     Ok(())
 }
 
