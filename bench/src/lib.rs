@@ -1,1 +1,29 @@
+//! Measures our own processes side by side with what they could be.
 //!
+//! A measurement is a list of cases; [`rounds`] runs them A B C, C B A, … in one
+//! go, so that whatever else the machine does meets all of them, and
+//! [`report`] prints medians, spreads and ratios as markdown tables.
+//!
+//! - [`origin`] answers as an API server would, from memory; [`caller`] and
+//!   [`load`] call it; [`chain`] puts our processes between the two.
+//! - [`upgraded`] carries upgraded connections over a link in two ways.
+//! - [`choices`] are the measurements behind the choices in `NOTES.md`.
+
+#![expect(
+    missing_docs,
+    reason = "tooling: names and the modules' own lines say it"
+)]
+
+pub mod build;
+pub mod caller;
+pub mod certificate;
+pub mod chain;
+pub mod choices;
+pub mod cpu;
+pub mod lane;
+pub mod load;
+pub mod origin;
+pub mod report;
+pub mod rounds;
+pub mod stats;
+pub mod upgraded;
