@@ -123,8 +123,7 @@ impl Service {
         Ok(status.await?.code())
     }
 
-    /// Resident memory's high-water mark since the start or the last
-    /// [`Self::reset_peak_memory`], bytes.
+    /// Resident memory's high-water mark since the start, bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         self.memory("VmHWM:")
     }
