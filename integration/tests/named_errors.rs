@@ -397,15 +397,6 @@ async fn forged_headers_are_removed(environment: Arc<Environment>) -> Result<()>
     chain.stop().await
 }
 
-/// tunnel-client looks at its upstream now and then, which is no request.
-async fn request(upstream: &RawUpstream) -> Accepted {
-    loop {
-        if let Ok((connection, _)) = upstream.request().await {
-            return connection;
-        }
-    }
-}
-
 /// Whatever stands in the sidecar's place is of the cluster's side, too.
 async fn what_only_the_server_knows_is_removed(environment: Arc<Environment>) -> Result<()> {
     let upstream = RawUpstream::bind().await?;
@@ -425,7 +416,7 @@ async fn what_only_the_server_knows_is_removed(environment: Arc<Environment>) ->
         .map(|failure| failure.code());
     for code in servers.chain(["made-up"]) {
         let call = async { Ok(client.get(&url).send().await?) };
-        let answer = async { answer_forged(request(&upstream).await, code).await };
+        let answer = async { answer_forged(upstream.request().await?.0, code).await };
         let (response, ()) = tokio::try_join!(call, answer)?;
         let ours = ours(&response)?;
         ensure!(ours.is_empty(), "{code}: {ours:?} got through");
