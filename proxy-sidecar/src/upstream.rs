@@ -13,7 +13,7 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
-use service_kit::tasks::Spawner;
+use service_kit::tasks::Tasks;
 use thiserror::Error;
 use tunnel_protocol::limits::HEADER_LINES;
 
@@ -33,6 +33,8 @@ pub(crate) struct Upstream {
     base: Uri,
     credential: Credential,
     require_own_credential: bool,
+    /// Idle connections too: they end with this, and no drain waits for them.
+    _connections: Tasks,
 }
 
 /// Why the API server gave no answer.
@@ -50,15 +52,15 @@ impl Upstream {
     pub(crate) fn new(
         mut config: KubeConfig,
         require_own_credential: bool,
-        spawner: Spawner,
     ) -> Result<Self, kube::Error> {
+        let connections = Tasks::new();
         let credential = Credential::new(&mut config)?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(spawner)
+        let client = Client::builder(connections.spawner())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -70,6 +72,7 @@ impl Upstream {
             base: config.cluster_url,
             credential,
             require_own_credential,
+            _connections: connections,
         })
     }
 

@@ -84,7 +84,7 @@ impl Connector {
         let admin_listener = listen(config.admin).await?;
         let tasks = Tasks::new();
         let metrics = Metrics::default();
-        let upstream = Upstream::new(config.upstream.clone(), tasks.spawner());
+        let upstream = Upstream::new(config.upstream.clone());
         Ok(Self {
             dialer,
             relay: Arc::new(Relay {

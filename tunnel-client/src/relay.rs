@@ -8,7 +8,7 @@ use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel;
 use http_relay::framing::{self, FramingError};
 use http_relay::splice::{SpliceMeters, splice};
-use http_relay::{RelayBody, headers, status, upgrade};
+use http_relay::{Inbound, RelayBody, headers, status, upgrade};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use service_kit::tasks::Spawner;
@@ -73,6 +73,7 @@ impl Relay {
     ) -> Result<Response<RelayBody>, RelayFailure> {
         let open = self.metrics.open_request();
         let (mut parts, body) = request.into_parts();
+        let body = Inbound::new(body, Version::HTTP_2);
         let asked = LinkUpgrade::take(&mut parts.headers);
         clean_request(&mut parts.headers);
         parts.version = Version::HTTP_11;

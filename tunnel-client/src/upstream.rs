@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioTimer;
-use service_kit::tasks::Spawner;
+use service_kit::tasks::Tasks;
 use tunnel_protocol::limits::HEADER_LINES;
 
 /// The port is in our own pod.
@@ -23,21 +23,28 @@ const IDLE_CONNECTIONS: usize = 64;
 pub(crate) struct Upstream {
     client: Client<HttpConnector, RelayBody>,
     authority: Authority,
+    /// Idle connections too: they end with this, and no drain waits for them.
+    _connections: Tasks,
 }
 
 impl Upstream {
-    pub(crate) fn new(authority: Authority, spawner: Spawner) -> Self {
+    pub(crate) fn new(authority: Authority) -> Self {
+        let connections = Tasks::new();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(spawner)
+        let client = Client::builder(connections.spawner())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_headers(HEADER_LINES)
             .build(tcp);
-        Self { client, authority }
+        Self {
+            client,
+            authority,
+            _connections: connections,
+        }
     }
 
     pub(crate) fn authority(&self) -> &Authority {
