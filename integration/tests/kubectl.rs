@@ -2,7 +2,7 @@
 //! namespace of its own at each of the two.
 
 use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +94,12 @@ impl Kubectl {
         command
     }
 
+    async fn output(&self, arguments: &[&str]) -> Result<Output> {
+        let output = self.command(arguments).output();
+        let output = tokio::time::timeout(DEADLINE, output).await;
+        Ok(output.with_context(|| format!("kubectl {arguments:?} has not ended"))??)
+    }
+
     /// What it prints; fails with what it complains of.
     async fn run(&self, arguments: &[&str]) -> Result<String> {
         Ok(self.run_both(arguments).await?.0)
@@ -101,7 +107,7 @@ impl Kubectl {
 
     /// What it prints, and what it says beside.
     async fn run_both(&self, arguments: &[&str]) -> Result<(String, String)> {
-        let output = self.command(arguments).output().await?;
+        let output = self.output(arguments).await?;
         let (out, err) = (lossy(&output.stdout), lossy(&output.stderr));
         ensure!(
             output.status.success(),
@@ -113,7 +119,7 @@ impl Kubectl {
 
     /// What it complains of; fails if it does not.
     async fn fail(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command(arguments).output().await?;
+        let output = self.output(arguments).await?;
         ensure!(
             !output.status.success(),
             "{}: kubectl {arguments:?} succeeded",

@@ -1,14 +1,19 @@
 //! Large bodies stream: however large, and however slow their reader, no process
 //! of ours holds much of them.
 
+mod late_reader;
+
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use integration::chain::Chain;
 use integration::environment::Environment;
 use integration::{suite, tests};
+use late_reader::LateReader;
 use local_kubernetes::ControlPlane;
 use reqwest::{Client, Response, Version};
 use serde_json::Value;
@@ -21,6 +26,7 @@ fn main() -> ExitCode {
         list_that_is_not_read,
         upload_over_http1,
         upload_over_http2,
+        upload_that_is_not_read,
         lists_and_uploads_at_once,
     ])
 }
@@ -36,8 +42,11 @@ const LIST: u64 = 100_000_000;
 /// The API server takes requests of 3 MiB at most.
 const UPLOAD: usize = 3_000_000;
 
-/// Requests that show, while a list is not read, that the rest goes on.
+/// Requests while a body stands still.
 const BESIDE: usize = 300;
+
+/// For what takes a second on an idle machine.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The list's path, at one version, so that all its answers are the same bytes.
 static LIST_PATH: OnceCell<String> = OnceCell::const_new();
@@ -132,6 +141,7 @@ fn caller(chain: &Chain, version: Version) -> Result<Client> {
     token.set_sensitive(true);
     let headers = [(reqwest::header::AUTHORIZATION, token)];
     Ok(builder
+        .timeout(DEADLINE)
         .default_headers(headers.into_iter().collect())
         .build()?)
 }
@@ -182,11 +192,7 @@ async fn list_that_is_not_read(environment: Arc<Environment>) -> Result<()> {
         let chain = environment.chain().await?;
         let expected = expected(environment.kubernetes().await?).await?;
         let unread = open_list(&environment, &chain, version).await?;
-        let beside = chain.caller()?;
-        for _ in 0..BESIDE {
-            let url = format!("{}/api/v1/namespaces/kube-system", chain.url_by_host());
-            beside.get(url).send().await?.error_for_status()?;
-        }
+        many_requests(&chain).await?;
         let got = summary(unread).await?;
         ensure!(got == expected, "{got:?} instead of {expected:?}");
         must_be_small(chain, &format!("list read late over {version:?}")).await?;
@@ -209,6 +215,47 @@ async fn uploaded(environment: Arc<Environment>, version: Version, test: &str) -
         .replace('/', "-");
     upload(&chain, version, &name).await?;
     must_be_small(chain, test).await
+}
+
+/// What the API server does not take stays with its caller.
+async fn upload_that_is_not_read(environment: Arc<Environment>) -> Result<()> {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let upstream = LateReader::start().await?;
+        let mut options = environment.options().await?;
+        if let Some(api_server) = &mut options.api_server {
+            api_server.url = format!("http://{}", upstream.address);
+        }
+        let chain = environment.chain_with(options).await?;
+        let (client, url) = (caller(&chain, version)?, chain.url_by_host());
+        let chunk = Bytes::from(noise(64 * 1024));
+        let chunks = LIST.div_ceil(chunk.len() as u64);
+        let sent = chunks * chunk.len() as u64;
+        let chunks = (0..chunks).map(move |_| anyhow::Ok(chunk.clone()));
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+        let upload = client.post(format!("{url}/upload")).body(body).send();
+        let beside = async {
+            upstream.called.notified().await;
+            many_requests(&chain).await?;
+            upstream.read.notify_one();
+            anyhow::Ok(())
+        };
+        let (answer, ()) = tokio::try_join!(async { Ok(upload.await?) }, beside)?;
+        let read = answer.error_for_status()?.text().await?;
+        ensure!(read == sent.to_string(), "{read} bytes of {sent} arrived");
+        must_be_small(chain, &format!("upload read late over {version:?}")).await?;
+    }
+    Ok(())
+}
+
+/// While a body stands still the rest goes on; when it all was answered, the
+/// body has had its time to fill whatever would take it.
+async fn many_requests(chain: &Chain) -> Result<()> {
+    let (client, url) = (chain.caller()?, chain.url_by_host());
+    for _ in 0..BESIDE {
+        let get = client.get(format!("{url}/api/v1/namespaces/kube-system"));
+        get.send().await?.error_for_status()?;
+    }
+    Ok(())
 }
 
 /// Two of each, in both versions of HTTP, on one link.
