@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
@@ -90,8 +91,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// All that still comes, and how it ended.
     pub async fn rest(&mut self) -> Result<(String, Ended)> {
+        self.rest_within(SOON).await
+    }
+
+    /// As [`Self::rest`], with another deadline for each read.
+    pub async fn rest_within(&mut self, within: Duration) -> Result<(String, Ended)> {
         loop {
-            if let Some(ended) = self.more().await? {
+            if let Some(ended) = self.more_within(within).await? {
                 let bytes = self.buffer.split();
                 return Ok((String::from_utf8_lossy(&bytes).into_owned(), ended));
             }
@@ -100,7 +106,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads on; tells if there is nothing more.
     async fn more(&mut self) -> Result<Option<Ended>> {
-        let read = timeout(SOON, self.stream.read_buf(&mut self.buffer))
+        self.more_within(SOON).await
+    }
+
+    async fn more_within(&mut self, within: Duration) -> Result<Option<Ended>> {
+        let read = timeout(within, self.stream.read_buf(&mut self.buffer))
             .await
             .with_context(|| format!("nothing more came after {:?}", self.buffer))?;
         Ok(match read {
