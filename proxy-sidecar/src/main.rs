@@ -1,11 +1,26 @@
 //! `proxy-sidecar`: wires flags, telemetry, listeners and the proxy.
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 use clap::Parser;
+use http_relay::body::error_chain;
 use proxy_sidecar::{Args, Config, Sidecar};
 use service_kit::{runtime, shutdown, telemetry, tls};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What went wrong and nothing else: no backtrace, whatever the
+            // environment asks for.
+            eprintln!("Error: {}", error_chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     let args = Args::parse();
     telemetry::init(&args.log);
     tls::install_provider();

@@ -1,11 +1,26 @@
 //! `tunnel-client`: wires flags, telemetry and the connector.
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 use clap::Parser;
+use http_relay::body::error_chain;
 use service_kit::{runtime, shutdown, telemetry, tls};
 use tunnel_client::{Args, Config, Connector};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What went wrong and nothing else: no backtrace, whatever the
+            // environment asks for.
+            eprintln!("Error: {}", error_chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     let args = Args::parse();
     telemetry::init(&args.log);
     tls::install_provider();
