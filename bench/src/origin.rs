@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use anyhow::Result;
@@ -53,6 +55,7 @@ pub struct Origin {
     /// HTTP/1.1 on a Unix socket.
     pub unix: PathBuf,
     pub certificate: Certificate,
+    accepted: Arc<AtomicU64>,
     _lane: Lane,
 }
 
@@ -64,11 +67,13 @@ impl Origin {
             unix.clone(),
             certificate.server(&[b"h2".as_slice(), b"http/1.1".as_slice()])?,
         );
+        let accepted = Arc::<AtomicU64>::default();
+        let count = accepted.clone();
         let (lane, (plain, h2c, tls)) = Lane::start("origin", move |spawner| async move {
-            let plain = listen(&spawner, Speaks::Http1).await?;
-            let h2c = listen(&spawner, Speaks::Http2).await?;
-            let tls = listen(&spawner, Speaks::Tls(TlsAcceptor::from(tls))).await?;
-            listen_unix(&spawner, &path)?;
+            let plain = listen(&spawner, &count, Speaks::Http1).await?;
+            let h2c = listen(&spawner, &count, Speaks::Http2).await?;
+            let tls = listen(&spawner, &count, Speaks::Tls(TlsAcceptor::from(tls))).await?;
+            listen_unix(&spawner, &count, &path)?;
             Ok((plain, h2c, tls))
         })
         .await?;
@@ -78,8 +83,14 @@ impl Origin {
             tls,
             unix,
             certificate,
+            accepted,
             _lane: lane,
         })
+    }
+
+    /// Connections that were opened to it so far, of every kind.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
@@ -90,12 +101,17 @@ enum Speaks {
     Tls(TlsAcceptor),
 }
 
-async fn listen(spawner: &Spawner, speaks: Speaks) -> Result<SocketAddr> {
+async fn listen(
+    spawner: &Spawner,
+    accepted: &Arc<AtomicU64>,
+    speaks: Speaks,
+) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let connections = spawner.clone();
+    let (connections, accepted) = (spawner.clone(), accepted.clone());
     spawner.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            accepted.fetch_add(1, Ordering::Relaxed);
             drop(stream.set_nodelay(true));
             let (speaks, spawner) = (speaks.clone(), connections.clone());
             connections.spawn(async move {
@@ -119,11 +135,12 @@ async fn listen(spawner: &Spawner, speaks: Speaks) -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn listen_unix(spawner: &Spawner, path: &Path) -> Result<()> {
+fn listen_unix(spawner: &Spawner, accepted: &Arc<AtomicU64>, path: &Path) -> Result<()> {
     let listener = UnixListener::bind(path)?;
-    let connections = spawner.clone();
+    let (connections, accepted) = (spawner.clone(), accepted.clone());
     spawner.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            accepted.fetch_add(1, Ordering::Relaxed);
             connections.spawn(serve_http1(stream));
         }
     });

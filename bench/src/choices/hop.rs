@@ -49,6 +49,8 @@ struct Sample {
     elapsed: Duration,
     /// Of both ends: this process is nothing else while it runs.
     cpu: Duration,
+    /// Connections that were opened.
+    opened: u64,
 }
 
 pub async fn compare(origin: &Origin, effort: Effort) -> Result<()> {
@@ -78,6 +80,13 @@ impl Case {
     }
 
     async fn measure(self, origin: &Origin, load: usize, time: Duration) -> Result<Sample> {
+        let before = origin.accepted();
+        let mut sample = self.call(origin, load, time).await?;
+        sample.opened = origin.accepted() - before;
+        Ok(sample)
+    }
+
+    async fn call(self, origin: &Origin, load: usize, time: Duration) -> Result<Sample> {
         let tasks = Tasks::new();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -167,6 +176,7 @@ where
         requests,
         elapsed: started.elapsed(),
         cpu: cpu::of_process(own)? - before,
+        opened: 0,
     })
 }
 
@@ -202,9 +212,15 @@ where
 fn table(load: usize, samples: &[Vec<Sample>]) -> Table {
     let bulk = load == 0;
     let mut table = Table::new(if bulk {
-        ["", "Gbit/s", "of today's", "CPU ms/GiB"]
+        ["", "Gbit/s", "of today's", "CPU ms/GiB", "connections"]
     } else {
-        ["", "requests/s", "of today's", "CPU µs/request"]
+        [
+            "",
+            "requests/s",
+            "of today's",
+            "CPU µs/request",
+            "connections",
+        ]
     });
     let rate = |sample: &Sample| {
         let rate = sample.requests as f64 / sample.elapsed.as_secs_f64();
@@ -229,6 +245,7 @@ fn table(load: usize, samples: &[Vec<Sample>]) -> Table {
             Spread::of(own.iter().map(rate)).show(count),
             ratio(Spread::of(of_first).median),
             format!("{:.0}", Spread::of(cpu).median),
+            count(Spread::of(own.iter().map(|sample| sample.opened as f64)).median),
         ]);
     }
     table

@@ -219,7 +219,13 @@ impl Scenario {
 fn table(scenario: &Scenario, cases: &[Case], samples: &[Vec<Sample>]) -> Table {
     let bulk = matches!(scenario, Scenario::Bulk);
     let mut table = if bulk {
-        Table::new(["", "Gbit/s", "of direct", "CPU ms/GiB", "MiB resident"])
+        Table::new([
+            "",
+            "Gbit/s",
+            "of direct",
+            "CPU ms/GiB, each",
+            "MiB resident",
+        ])
     } else {
         Table::new([
             "",
@@ -227,7 +233,7 @@ fn table(scenario: &Scenario, cases: &[Case], samples: &[Vec<Sample>]) -> Table 
             "of direct",
             "p50 µs",
             "p99 µs",
-            "CPU µs/request",
+            "CPU µs/request, each",
             "MiB resident",
         ])
     };
