@@ -36,7 +36,11 @@ pub enum RelayError {
 impl RelayError {
     /// Keeps the text of an error and of its causes, and drops the error.
     pub fn cut(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::Cut(error_chain(error))
+        // One that came through another of our bodies says it already.
+        error
+            .downcast_ref()
+            .cloned()
+            .unwrap_or_else(|| Self::Cut(error_chain(error)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`headers`]: what belongs to one hop is removed, in order, before anything
 //!   of our own is set.
 //! - [`framing`]: lengths and encodings are made anew at each hop.
+//! - [`inbound`]: a body's end is believed only where it really came.
 //! - [`body`]: streams a body with its trailers; a body that was cut is always an
 //!   error and never looks whole.
 //! - [`upgrade`] and [`splice`]: connections that switch protocols.
@@ -12,8 +13,10 @@ pub mod body;
 pub mod body_channel;
 pub mod framing;
 pub mod headers;
+pub mod inbound;
 pub mod splice;
 pub mod status;
 pub mod upgrade;
 
 pub use body::{Meter, RelayBody, RelayError};
+pub use inbound::Inbound;

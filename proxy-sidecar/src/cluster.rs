@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use kube::Config as KubeConfig;
-use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use thiserror::Error;
 
 /// Why there is no cluster to call.
@@ -20,9 +20,15 @@ pub enum ClusterError {
     },
     /// Nothing was named and nothing was found.
     #[error(
-        "no cluster: name a kubeconfig with --kubeconfig, or run in a pod with its service account mounted ({0})"
+        "no cluster: name a kubeconfig with --kubeconfig, or run in a pod with its service account \
+         mounted ({kubeconfig}; {in_cluster})"
     )]
-    NotFound(Box<InferConfigError>),
+    NotFound {
+        /// Why there is no kubeconfig.
+        kubeconfig: Box<KubeconfigError>,
+        /// Why there is no service account.
+        in_cluster: InClusterError,
+    },
 }
 
 /// Reads the configuration.
@@ -34,23 +40,43 @@ pub(crate) async fn load(
     context: Option<&str>,
 ) -> Result<KubeConfig, ClusterError> {
     let mut config = match kubeconfig {
-        Some(path) => from_file(path, context)
-            .await
-            .map_err(|cause| ClusterError::Kubeconfig {
+        Some(path) => {
+            let failed = |cause| ClusterError::Kubeconfig {
                 path: path.to_owned(),
                 cause: Box::new(cause),
-            })?,
-        None => KubeConfig::infer()
-            .await
-            .map_err(|error| ClusterError::NotFound(Box::new(error)))?,
+            };
+            let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+            from_kubeconfig(kubeconfig, context).await.map_err(failed)?
+        }
+        None => inferred(context).await?,
     };
     // A proxy must not retry: the caller decides, and bodies are streams.
     config.default_retry = false;
     Ok(config)
 }
 
-async fn from_file(path: &Path, context: Option<&str>) -> Result<KubeConfig, KubeconfigError> {
-    let kubeconfig = Kubeconfig::read_from(path)?;
+/// `$KUBECONFIG` or `~/.kube/config`, else the pod's service account. Whoever
+/// names a context or sets the variable means a kubeconfig.
+async fn inferred(context: Option<&str>) -> Result<KubeConfig, ClusterError> {
+    let variable = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    let failed = |cause| ClusterError::Kubeconfig {
+        path: variable.clone().unwrap_or("~/.kube/config".into()).into(),
+        cause: Box::new(cause),
+    };
+    match Kubeconfig::read() {
+        Ok(kubeconfig) => from_kubeconfig(kubeconfig, context).await.map_err(failed),
+        Err(cause) if context.is_some() || variable.is_some() => Err(failed(cause)),
+        Err(cause) => KubeConfig::incluster().map_err(|in_cluster| ClusterError::NotFound {
+            kubeconfig: Box::new(cause),
+            in_cluster,
+        }),
+    }
+}
+
+async fn from_kubeconfig(
+    kubeconfig: Kubeconfig,
+    context: Option<&str>,
+) -> Result<KubeConfig, KubeconfigError> {
     let ca_file = ca_file(&kubeconfig, context);
     let options = KubeConfigOptions {
         context: context.map(str::to_owned),

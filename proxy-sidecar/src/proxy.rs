@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -18,6 +17,7 @@ use service_kit::upgraded::UpgradedTcp;
 use tokio::io::copy_bidirectional;
 use tracing::Instrument;
 use tunnel_protocol::header::REQUEST_ID;
+use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::Protocol;
 
 use crate::error::ProxyError;
@@ -26,9 +26,6 @@ use crate::metrics::{Metrics, OpenRequest, Outcome};
 use crate::upstream::Upstream;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// Both sides have said 101; what is left is in our own process.
-const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every request needs.
 pub(crate) struct Proxy {

@@ -68,6 +68,7 @@ impl Sidecar {
             cluster::load(config.kubeconfig.as_deref(), config.context.as_deref()).await?;
         let tasks = Tasks::new();
         let upstream = Upstream::new(cluster, config.require_own_credential)
+            .await
             .map_err(|error| BuildError::Client(without_secrets(&error)))?;
         if config.filter.is_none() {
             tracing::warn!(

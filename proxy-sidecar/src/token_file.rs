@@ -9,12 +9,23 @@ use thiserror::Error;
 
 /// As client-go: kept 60 s, read anew 10 s before that.
 const KEEP: Duration = Duration::from_secs(50);
+/// After a failed reading.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// However many 401s there are, the file is read at most once in this time.
+const BETWEEN_READS: Duration = Duration::from_secs(1);
 
 /// The last token that was read from a file.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     path: PathBuf,
-    last: Mutex<Option<(HeaderValue, Instant)>>,
+    last: Mutex<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    header: HeaderValue,
+    read: Instant,
+    read_again: Instant,
 }
 
 /// There is no token, and there never was one.
@@ -37,31 +48,36 @@ impl TokenFile {
     /// outlives a file that is missing or empty for a moment.
     pub(crate) fn header(&self) -> Result<HeaderValue, TokenFileError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((header, read)) = last.as_ref()
-            && read.elapsed() < KEEP
+        let now = Instant::now();
+        if let Some(held) = last.as_ref()
+            && now < held.read_again
         {
-            return Ok(header.clone());
+            return Ok(held.header.clone());
         }
         match (self.read(), last.as_mut()) {
             (Ok(header), _) => {
-                *last = Some((header.clone(), Instant::now()));
+                let read_again = now + KEEP;
+                *last = Some(Held {
+                    header: header.clone(),
+                    read: now,
+                    read_again,
+                });
                 Ok(header)
             }
-            (Err(error), Some((header, _))) => {
+            (Err(error), Some(held)) => {
                 tracing::warn!(%error, "the last good token is used");
-                Ok(header.clone())
+                held.read_again = now + TRY_AGAIN;
+                Ok(held.header.clone())
             }
             (Err(error), None) => Err(error),
         }
     }
 
-    /// Forgets how old the token is: the next request reads it anew.
+    /// The API server refused the token: it is read anew before its time.
     pub(crate) fn refresh(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((header, _)) = last.take()
-            && let Some(past) = Instant::now().checked_sub(KEEP)
-        {
-            *last = Some((header, past));
+        if let Some(held) = last.as_mut() {
+            held.read_again = held.read_again.min(held.read + BETWEEN_READS);
         }
     }
 
@@ -87,6 +103,16 @@ impl TokenFile {
 mod tests {
     use super::*;
 
+    impl TokenFile {
+        /// As if that much time had passed.
+        fn age(&self, by: Duration) {
+            if let Some(held) = self.last.lock().unwrap().as_mut() {
+                held.read -= by;
+                held.read_again -= by;
+            }
+        }
+    }
+
     #[test]
     fn trimmed_re_read_and_the_last_good_one_kept() {
         let folder = tempfile::tempdir().unwrap();
@@ -99,17 +125,43 @@ mod tests {
         assert_eq!(
             file.header().unwrap(),
             "Bearer one",
-            "within its time the token is not read again"
+            "within its time the token is kept"
         );
-        file.refresh();
+        file.age(KEEP);
         assert_eq!(file.header().unwrap(), "Bearer two");
         std::fs::write(&path, "").unwrap();
-        file.refresh();
+        file.age(KEEP);
         assert_eq!(
             file.header().unwrap(),
             "Bearer two",
-            "an empty file keeps the last good token"
+            "an empty file keeps the last good one"
         );
+        std::fs::write(&path, "three").unwrap();
+        assert_eq!(
+            file.header().unwrap(),
+            "Bearer two",
+            "a failed reading is not repeated at once"
+        );
+        file.age(TRY_AGAIN);
+        assert_eq!(file.header().unwrap(), "Bearer three");
         assert!(file.header().unwrap().is_sensitive());
+    }
+
+    #[test]
+    fn a_refusal_reads_anew_at_most_once_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "one").unwrap();
+        let file = TokenFile::new(&path);
+        file.header().unwrap();
+        std::fs::write(&path, "two").unwrap();
+        file.refresh();
+        assert_eq!(
+            file.header().unwrap(),
+            "Bearer one",
+            "it has just been read"
+        );
+        file.age(BETWEEN_READS);
+        assert_eq!(file.header().unwrap(), "Bearer two");
     }
 }

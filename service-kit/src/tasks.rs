@@ -32,6 +32,13 @@ impl Tasks {
         self.spawner.clone()
     }
 
+    /// Waits until all tasks have ended by themselves. No more may be started
+    /// from outside of them.
+    pub async fn ended(&self) {
+        self.spawner.tracker.close();
+        self.spawner.tracker.wait().await;
+    }
+
     /// Waits until all tasks have ended by themselves, at most `deadline`; then
     /// ends the rest.
     ///

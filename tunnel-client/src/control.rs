@@ -32,7 +32,14 @@ pub(crate) fn open() -> (Response<RelayBody>, BodyWriter) {
 /// Reads the server's messages until the stream ends.
 pub(crate) async fn read(mut body: Incoming, events: mpsc::Sender<LinkEvent>) {
     let mut lines = Lines::default();
-    while let Some(Ok(frame)) = body.frame().await {
+    loop {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            // Nobody listens any more: the link drains. Held on to, the stream
+            // would keep it open.
+            () = events.closed() => return,
+        };
+        let Some(Ok(frame)) = frame else { return };
         let Ok(data) = frame.into_data() else {
             continue;
         };

@@ -1,19 +1,27 @@
 //! One outbound TLS connection to the server.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_relay::body::error_chain;
 use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use service_kit::tls::{TlsError, client_config};
 use service_kit::write_stall::WriteStall;
 use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tunnel_protocol::limits::WRITE_STALL;
 
 use crate::server_url::ServerUrl;
+
+/// For one address: the next one, often of the other IP version, is to have its
+/// turn within the handshake's deadline.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The connection that becomes a link.
 pub(crate) type Connection = WriteStall<TlsStream<TcpStream>>;
@@ -33,9 +41,11 @@ pub(crate) enum DialError {
     NoAddress(String),
     #[error("cannot connect to {address}: {cause}")]
     Connect {
-        address: String,
+        address: SocketAddr,
         cause: std::io::Error,
     },
+    #[error("{0} does not answer")]
+    Silent(SocketAddr),
     #[error("TLS with {server}: {fault}")]
     Tls { server: String, fault: String },
 }
@@ -71,30 +81,31 @@ impl Dialer {
                 })?;
         let mut last = DialError::NoAddress(host.clone());
         for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "cannot switch off Nagle's algorithm");
-                    }
-                    let connector = TlsConnector::from(self.tls.clone());
-                    let stream =
-                        connector
-                            .connect(tls_name.clone(), stream)
-                            .await
-                            .map_err(|error| DialError::Tls {
-                                server: self.server.to_string(),
-                                fault: error_chain(&error),
-                            })?;
-                    return Ok(WriteStall::new(stream, WRITE_STALL));
-                }
-                Err(cause) => {
-                    last = DialError::Connect {
-                        address: address.to_string(),
-                        cause,
-                    }
-                }
+            match timeout(ADDRESS_TIMEOUT, self.connect(address, tls_name)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = DialError::Silent(address),
             }
         }
         Err(last)
+    }
+
+    async fn connect(
+        &self,
+        address: SocketAddr,
+        name: &ServerName<'static>,
+    ) -> Result<Connection, DialError> {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|cause| DialError::Connect { address, cause })?;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        }
+        let connecting = TlsConnector::from(self.tls.clone()).connect(name.clone(), stream);
+        let stream = connecting.await.map_err(|error| DialError::Tls {
+            server: self.server.to_string(),
+            fault: error_chain(&error),
+        })?;
+        Ok(WriteStall::new(stream, WRITE_STALL))
     }
 }

@@ -1,6 +1,6 @@
 //! Makes a cluster's local port reachable through a tunnel-server.
 //!
-//! [`connector`] keeps a link: it [`dial`]s, shakes hands ([`handshake`]),
+//! The [`connector`] runs the [`linker`], which keeps a link: it [`dial`]s, shakes hands ([`handshake`]),
 //! serves the [`link`] and, when that ends, waits as [`backoff`] says. Each
 //! request that comes over the link is [`relay`]ed to the [`upstream`].
 
@@ -11,6 +11,7 @@ mod control;
 mod dial;
 mod handshake;
 mod link;
+mod linker;
 mod metrics;
 mod relay;
 mod server_url;

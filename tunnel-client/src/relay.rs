@@ -14,9 +14,11 @@ use hyper_util::client::legacy;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
 use thiserror::Error;
+use tokio::time::timeout;
 use tracing::Instrument;
 use tunnel_protocol::Failure;
 use tunnel_protocol::header::{ERROR, REQUEST_ID};
+use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
 
 use crate::metrics::{Counted, Metrics, Outcome};
@@ -103,8 +105,8 @@ impl Relay {
         let upgraded = hyper::upgrade::on(&mut response);
         let splicing = async move {
             let _open = open;
-            let ended = match upgraded.await {
-                Ok(upgraded) => {
+            let ended = match timeout(SWITCH_TIMEOUT, upgraded).await {
+                Ok(Ok(upgraded)) => {
                     let mut sidecar = UpgradedTcp::new(upgraded);
                     let ended = splice(sidecar.io(), body, writer, &SpliceMeters::default()).await;
                     if ended.is_ok() {
@@ -112,7 +114,8 @@ impl Relay {
                     }
                     ended
                 }
-                Err(error) => {
+                Err(_) => return tracing::warn!("the sidecar did not switch in time"),
+                Ok(Err(error)) => {
                     return tracing::debug!(
                         error = error_chain(&error),
                         "the sidecar did not switch"

@@ -72,6 +72,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// and says so itself; this only catches a way that is broken.
 pub const RESPONSE_HEADERS: Duration = Duration::from_secs(75);
 
+/// How long a connection may take to switch once both sides have said so.
+pub const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a write to a peer may make no progress before its connection is cut.
 pub const WRITE_STALL: Duration = Duration::from_secs(600);
 

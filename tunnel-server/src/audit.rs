@@ -48,7 +48,7 @@ impl Record {
             caller: None,
             cluster: None,
             status: None,
-            outcome: Outcome::Failed(tunnel_protocol::Failure::Internal),
+            outcome: Outcome::Abandoned,
             sent: Arc::default(),
             received: Arc::default(),
             span: tracing::Span::current(),

@@ -14,6 +14,7 @@ use service_kit::write_stall::WriteStall;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tunnel_protocol::limits::{
     CALLER_HEADERS, HANDSHAKE_TIMEOUT, HEADER_LINES, STREAM_WINDOW, WRITE_STALL,
 };
@@ -50,11 +51,28 @@ pub(crate) async fn serve(
     let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
     let (spawner, draining) = (shared.spawner.clone(), shared.draining.clone());
-    let service = service_fn(move |request| gateway::serve(shared.clone(), request, peer));
-    let ended = if speaks_h2 {
-        serve_http2(&http2(spawner), io, service, &draining).await
-    } else {
-        serve_http1(&http1(), io, service, &draining).await
+    let begun = CancellationToken::new();
+    let first_request = begun.clone();
+    let service = service_fn(move |request| {
+        first_request.cancel();
+        gateway::serve(shared.clone(), request, peer)
+    });
+    let serving = async {
+        if speaks_h2 {
+            serve_http2(&http2(spawner), io, service, &draining).await
+        } else {
+            serve_http1(&http1(), io, service, &draining).await
+        }
+    };
+    // hyper's HTTP/2 has no timer before the preface.
+    let silent = async {
+        if timeout(HEADER_READ, begun.cancelled()).await.is_ok() {
+            std::future::pending().await
+        }
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = silent => return tracing::debug!(%peer, "no request came"),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, error = error_chain(&error), "connection ended");

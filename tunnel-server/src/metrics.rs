@@ -12,6 +12,8 @@ use tunnel_protocol::Failure;
 pub(crate) enum Outcome {
     Answered,
     Upgraded,
+    /// The caller went away before there was an answer.
+    Abandoned,
     Failed(Failure),
 }
 
@@ -20,6 +22,7 @@ impl Outcome {
         match self {
             Self::Answered => "answered",
             Self::Upgraded => "upgraded",
+            Self::Abandoned => "abandoned",
             Self::Failed(failure) => failure.code(),
         }
     }

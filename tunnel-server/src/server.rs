@@ -12,6 +12,7 @@ use service_kit::tasks::{Spawner, Tasks};
 use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
@@ -22,12 +23,15 @@ use crate::config::file::CertificateFiles;
 use crate::config::{Config, ConfigError, watch};
 use crate::dev_certificate::{self, DevCertificateError};
 use crate::gateway::Hosts;
-use crate::links::{Handshakes, Registry};
+use crate::links::{DRAIN_SPREAD, Handshakes, Registry};
 use crate::listener;
 use crate::metrics::Metrics;
 
 /// Public connections at once; further ones wait in the listener's backlog.
 const CONNECTIONS: usize = 20_000;
+
+/// For the links' tasks to end once they are told.
+const LINK_ENDS: Duration = Duration::from_secs(1);
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]
@@ -54,7 +58,10 @@ pub(crate) struct Shared {
     pub(crate) handshakes: Handshakes,
     pub(crate) metrics: Metrics,
     pub(crate) replica: String,
+    /// SIGTERM: no new connections, clients are to dial elsewhere.
     pub(crate) draining: CancellationToken,
+    /// The last caller is gone, and the clients had their time.
+    pub(crate) links_end: CancellationToken,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
     /// For callers' connections and upgraded streams.
@@ -141,6 +148,7 @@ impl Server {
             metrics: Metrics::default(),
             replica: format!("{:016x}", rand::random::<u64>()),
             draining: CancellationToken::new(),
+            links_end: CancellationToken::new(),
             drain: config.drain,
             response_timeout: config.response_timeout,
             spawner: tasks.spawner(),
@@ -219,10 +227,15 @@ impl Server {
             links = shared.links_spawner.running(),
             "draining"
         );
-        let (cut, cut_links) = tokio::join!(
-            self.tasks.drain(shared.drain),
-            self.link_tasks.drain(shared.drain)
-        );
+        // Links outlast callers, and the time in which clients dial elsewhere.
+        let handed_over = async {
+            if shared.links_spawner.running() > 0 {
+                sleep((DRAIN_SPREAD + Duration::from_secs(1)).min(shared.drain)).await;
+            }
+        };
+        let (cut, ()) = tokio::join!(self.tasks.drain(shared.drain), handed_over);
+        shared.links_end.cancel();
+        let cut_links = self.link_tasks.drain(LINK_ENDS).await;
         tracing::info!(cut, cut_links, "ended");
     }
 }

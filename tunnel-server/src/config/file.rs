@@ -373,6 +373,9 @@ mod tests {
             format!("clusters: [{{name: a, connectorTokens: [{{hash: {token}}}]}}]"),
             format!("clusters: [ {token}"),
             format!("clusters: {token}"),
+            format!("{token}: x"),
+            format!("clusters: [{{name: {token}}}, {{name: a, {token}: 1}}]"),
+            format!("callers: [{{name: {token}}}, {{name: {token}, clusters: [{token}]}}]"),
         ] {
             let faults = read(&text).unwrap_err().to_string();
             assert!(!faults.contains("secretsecret"), "{faults}");

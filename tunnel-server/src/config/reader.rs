@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+use tunnel_protocol::token::TokenKind;
 
 /// The faults so far.
 #[derive(Debug, Default)]
@@ -19,9 +20,27 @@ pub(super) struct Section<'a> {
     known: BTreeSet<&'static str>,
 }
 
+/// Faults repeat names and keys: a token that was put in their place is not to be
+/// seen.
+fn without_tokens(fault: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = fault;
+    let kinds = [TokenKind::Connector, TokenKind::Access];
+    while let Some((at, prefix)) = kinds
+        .iter()
+        .filter_map(|kind| Some((rest.find(kind.prefix())?, kind.prefix())))
+        .min()
+    {
+        shown.push_str(&rest[..at + prefix.len()]);
+        shown.push('…');
+        rest = rest[at + prefix.len()..].trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    }
+    shown + rest
+}
+
 impl Reader {
     pub(super) fn fault(&mut self, at: &str, what: impl std::fmt::Display) {
-        self.faults.push(format!("{at}: {what}"));
+        self.faults.push(without_tokens(&format!("{at}: {what}")));
     }
 
     pub(super) fn into_faults(self) -> Vec<String> {

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use http::Uri;
 use http_relay::Meter;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+/// How often within its limit an upload is looked at.
+const LOOKS: u32 = 15;
 
 /// Whether the API server may rightly be silent for long: watches, logs, and
 /// what passes through to pods.
 pub(crate) fn is_long_running(uri: &Uri) -> bool {
     let watches = uri.query().is_some_and(|query| {
-        query
-            .split('&')
-            .any(|pair| matches!(pair, "watch=true" | "watch=1" | "follow=true" | "follow=1"))
+        query.split('&').any(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            matches!(name, "watch" | "follow") && !matches!(value, "false" | "0")
+        })
     });
     let streams = |segment| {
         matches!(
@@ -34,11 +38,13 @@ pub(crate) async fn overdue(uri: &Uri, limit: Duration, upload: Arc<Meter>) {
 }
 
 async fn overdue_after(limit: Duration, upload: &Meter) {
-    loop {
-        let before = upload.bytes();
-        sleep(limit).await;
-        if upload.bytes() == before {
-            return;
+    let look = (limit / LOOKS).max(Duration::from_millis(50));
+    let (mut seen, mut since) = (upload.bytes(), Instant::now());
+    while since.elapsed() < limit {
+        sleep(look).await;
+        let now = upload.bytes();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
         }
     }
 }
@@ -46,7 +52,6 @@ async fn overdue_after(limit: Duration, upload: &Meter) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::Instant;
 
     #[test]
     fn only_what_may_be_silent() {
@@ -57,6 +62,7 @@ mod tests {
             "/api/v1/namespaces/a/pods/b/exec?command=sh",
             "/api/v1/namespaces/a/services/b:80/proxy/x",
             "/a?limit=1&watch=1",
+            "/a?watch",
         ] {
             assert!(is_long_running(&uri.parse().unwrap()), "{uri}");
         }
@@ -82,6 +88,7 @@ mod tests {
             }
         };
         let ((), ()) = tokio::join!(overdue_after(limit, &meter), uploading);
-        assert!(started.elapsed() >= Duration::from_secs(180) + limit - Duration::from_secs(30));
+        let (shortest, look) = (Duration::from_secs(180) + limit, limit / LOOKS);
+        assert!(started.elapsed() >= shortest && started.elapsed() <= shortest + look * 2);
     }
 }

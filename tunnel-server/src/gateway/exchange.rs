@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, HOST, HeaderName};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel::{self, BodyWriter};
 use http_relay::splice::{SpliceMeters, splice};
-use http_relay::{RelayBody, framing, headers, upgrade};
+use http_relay::{Inbound, RelayBody, framing, headers, upgrade};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tunnel_protocol::Failure;
 use tunnel_protocol::header::ERROR;
+use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::{LinkUpgrade, Protocol, take_switched};
 
 use super::deadline::overdue;
@@ -66,6 +67,7 @@ pub(crate) async fn run(
     record: &Record,
 ) -> Result<Answer, GatewayError> {
     let (mut parts, body) = request.into_parts();
+    let version = parts.version;
     let callers_side = parts.extensions.remove::<OnUpgrade>();
     framing::take(&mut parts.headers)?;
     // An answer that is dropped also ends the request's body, which otherwise
@@ -94,7 +96,7 @@ pub(crate) async fn run(
                     () = stopped.cancelled() => "the exchange has ended",
                 }
             };
-            let body = body.map_frame(identity::clean_trailers);
+            let body = Inbound::new(body, version).edit(identity::clean_trailers);
             let body = relay(body, ended, record.sent.clone(), ());
             (link_request(parts, body, target), None)
         }
@@ -107,6 +109,7 @@ pub(crate) async fn run(
     };
 
     let (mut parts, body) = response.into_parts();
+    let body = Inbound::new(body, Version::HTTP_2);
     framing::check(&parts.headers).map_err(|error| GatewayError::Answer(error.to_string()))?;
     let switched = take_switched(&mut parts.headers);
     let failure = parts
@@ -162,7 +165,7 @@ pub(crate) async fn run(
 
 /// Both directions of an upgraded connection.
 struct Stream {
-    body: Incoming,
+    body: Inbound<Incoming>,
     writer: BodyWriter,
     callers_side: OnUpgrade,
     permit: Permit,
@@ -173,11 +176,12 @@ impl Stream {
         let _hold = hold;
         let meters = SpliceMeters::default();
         let spliced = async {
-            match self.callers_side.await {
-                Ok(io) => splice(TokioIo::new(io), self.body, self.writer, &meters)
+            match timeout(SWITCH_TIMEOUT, self.callers_side).await {
+                Ok(Ok(io)) => splice(TokioIo::new(io), self.body, self.writer, &meters)
                     .await
                     .map_err(|error| error.to_string()),
-                Err(error) => Err(error_chain(&error)),
+                Ok(Err(error)) => Err(error_chain(&error)),
+                Err(_) => Err("the caller did not switch in time".to_owned()),
             }
         };
         let ended = tokio::select! {

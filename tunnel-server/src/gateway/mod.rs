@@ -87,7 +87,6 @@ async fn call(
     target: &ClusterTarget,
     record: &mut Record,
 ) -> Result<exchange::Answer, GatewayError> {
-    let asked = upgrade::requested(request.headers())?;
     let caller = authenticate::caller(request.headers_mut(), shared.store.as_ref()).await?;
     record.caller(&caller);
     let cluster = shared
@@ -97,6 +96,7 @@ async fn call(
         .ok_or_else(|| GatewayError::UnknownCluster(target.name.to_string()))?;
     record.cluster(&cluster.name);
     let permit = authorize(shared.store.clone(), caller, cluster).await?;
+    let asked = upgrade::requested(request.headers())?;
     identity::replace(request.headers_mut(), peer.ip(), id);
     exchange::run(shared, permit, request, asked, target, record).await
 }

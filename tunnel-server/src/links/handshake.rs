@@ -21,6 +21,9 @@ use crate::server::Shared;
 /// Handshakes at once. Each is a store look-up and a few allocations; a fleet
 /// that comes back at once is told to wait, not taken on.
 const CONCURRENT: usize = 64;
+/// Links of one cluster: some for each of a few pods. One token must not be able
+/// to take all of the server's connections.
+const LINKS_PER_CLUSTER: usize = 32;
 /// Told to a client that came at a bad moment, seconds; it adds its own jitter.
 const COME_BACK: u32 = 1;
 
@@ -126,6 +129,12 @@ async fn check(
             cluster.name
         );
         return Err(Refused(Refusal::Subdomain, message));
+    }
+    if shared.registry.count(&cluster.name) >= LINKS_PER_CLUSTER {
+        return Err(Refused(
+            Refusal::Busy,
+            format!("cluster {} has {LINKS_PER_CLUSTER} links", cluster.name),
+        ));
     }
     Ok((hello, token, cluster))
 }

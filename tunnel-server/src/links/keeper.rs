@@ -13,7 +13,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioTimer;
 use service_kit::tasks::{Spawner, Tasks};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
 use tunnel_protocol::handshake::Hello;
 use tunnel_protocol::header::{STREAM, STREAM_CONTROL};
@@ -30,10 +30,8 @@ use crate::server::Shared;
 /// Streams that the client resets or that break on our side count against this;
 /// a link that lives for weeks must not die of it, and a hostile client is cut.
 const LOCAL_ERRORS: usize = 1_000_000;
-/// How often a draining link is looked at for its last stream's end.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// The longest time within which the clients of a draining server dial anew.
-const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 
 /// What a handshake established.
 pub(super) struct Accepted {
@@ -74,7 +72,6 @@ async fn serve(
     // Owns the link's tasks: they end with it.
     let tasks = Tasks::new();
     let (sender, driver) = settings(tasks.spawner()).handshake(connection).await?;
-    let mut driver = std::pin::pin!(driver);
 
     let id = shared.next_link_id();
     let link = Arc::new(Link::new(
@@ -90,6 +87,15 @@ async fn serve(
     tasks
         .spawner()
         .spawn(control_stream(sender, pass(control_body), link.clone()));
+    let driven = link.clone();
+    tasks.spawner().spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::info!(error = error_chain(&error), "the connection broke");
+        }
+        // Also when the client says GOAWAY: the driver ends then, while the open
+        // streams go on in tasks of their own.
+        driven.draining.cancel();
+    });
     let registered = ServerMessage::Registered {
         urls: shared.urls(&cluster.name),
         replica: shared.replica.clone(),
@@ -97,41 +103,47 @@ async fn serve(
     tracing::info!(client_version = hello.client_version, "linked");
 
     let revoked = connector_revoked(shared.store.clone(), changes, token, cluster);
-    let kept = async {
-        // Ends with the link where the client does not read.
-        drop(control.send(line(&registered)).await);
+    let ordered_end = async {
         tokio::select! {
             () = revoked => "its token was revoked",
             () = link.close.cancelled() => "replaced by a newer one of its instance",
-            () = shared.draining.cancelled() => {
-                drain(&link, control, shared.drain).await;
-                "drained"
-            }
+        }
+    };
+    let mut ordered_end = std::pin::pin!(ordered_end);
+    let open = async {
+        // Ends with the link where the client does not read.
+        drop(control.send(line(&registered)).await);
+        tokio::select! {
+            () = link.draining.cancelled() => drop(control.finish().await),
+            () = shared.draining.cancelled() => drain(shared, &link, control).await,
         }
     };
     tokio::select! {
-        ended = driver.as_mut() => ended.map(|()| "closed by the client"),
-        reason = kept => Ok(reason),
+        reason = ordered_end.as_mut() => return Ok(reason),
+        () = open => {}
+    }
+    link.draining.cancel();
+    tokio::select! {
+        reason = ordered_end => Ok(reason),
+        () = tasks.ended() => Ok("the client has closed it"),
+        () = shared.links_end.cancelled() => Ok("drained"),
     }
 }
 
-/// Asks the client to dial elsewhere and waits for the open streams, at most
-/// until the deadline.
-async fn drain(link: &Link, control: BodyWriter, deadline: Duration) {
-    let spread = DRAIN_SPREAD.min(deadline / 4);
+/// Asks the client to dial elsewhere, and gives it the time to do so: the link
+/// is taken by nobody else until then.
+async fn drain(shared: &Shared, link: &Link, control: BodyWriter) {
+    let reconnect_in = DRAIN_SPREAD.min(shared.drain / 4).mul_f64(rand::random());
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let message = ServerMessage::Drain {
-        reconnect_in_ms: millis(spread.mul_f64(rand::random())),
-        deadline_ms: millis(deadline),
+        reconnect_in_ms: millis(reconnect_in),
+        deadline_ms: millis(shared.drain),
     };
     drop(control.send(line(&message)).await);
-    let idle = async {
-        while link.open_streams() > 0 {
-            sleep(DRAIN_LOOK).await;
-        }
-    };
-    if timeout(deadline, idle).await.is_err() {
-        tracing::warn!(open = link.open_streams(), "cut at the drain's deadline");
+    // The client says when it has another link, and ends this one.
+    tokio::select! {
+        () = link.draining.cancelled() => {}
+        () = shared.links_end.cancelled() => {}
     }
 }
 
@@ -160,7 +172,7 @@ async fn read_control(mut body: Incoming, link: &Link) {
             match lines.next_message() {
                 Ok(Some(ClientMessage::Drain { deadline_ms })) => {
                     tracing::info!(deadline_ms, "the client drains");
-                    link.drain();
+                    link.draining.cancel();
                 }
                 Ok(Some(ClientMessage::Unknown)) => {}
                 Ok(None) => break,

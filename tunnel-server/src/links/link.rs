@@ -1,7 +1,6 @@
 //! One live connection from one tunnel-client: opens streams on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
 use http_relay::RelayBody;
@@ -25,7 +24,8 @@ pub(crate) struct Link {
     pub(crate) generation: u64,
     sender: SendRequest<RelayBody>,
     slots: Arc<Semaphore>,
-    draining: AtomicBool,
+    /// No new requests; those that are open go on.
+    pub(crate) draining: CancellationToken,
     /// Ends the link, and with it its streams.
     pub(crate) close: CancellationToken,
 }
@@ -63,21 +63,14 @@ impl Link {
             generation,
             sender,
             slots: Arc::new(Semaphore::new(OPEN_STREAMS)),
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
             close: CancellationToken::new(),
         }
     }
 
     /// Whether new requests may go here.
     pub(crate) fn is_healthy(&self) -> bool {
-        !self.sender.is_closed()
-            && !self.draining.load(Ordering::Relaxed)
-            && !self.close.is_cancelled()
-    }
-
-    /// No new requests; those that are open go on.
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        !self.sender.is_closed() && !self.draining.is_cancelled() && !self.close.is_cancelled()
     }
 
     pub(crate) fn open_streams(&self) -> usize {

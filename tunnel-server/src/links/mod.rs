@@ -7,5 +7,6 @@ mod link;
 mod registry;
 
 pub(crate) use handshake::{Handshakes, accept};
+pub(crate) use keeper::DRAIN_SPREAD;
 pub(crate) use link::OpenError;
 pub(crate) use registry::{NoLink, Registry};
