@@ -11,8 +11,9 @@ use thiserror::Error;
 const KEEP: Duration = Duration::from_secs(50);
 /// After a failed reading.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// However many 401s there are, the file is read at most once in this time.
-const BETWEEN_READS: Duration = Duration::from_secs(1);
+/// However many 401s there are, the file is read for them at most once in this
+/// time.
+const BETWEEN_REFRESHES: Duration = Duration::from_secs(1);
 
 /// The last token that was read from a file.
 #[derive(Debug)]
@@ -24,8 +25,9 @@ pub(crate) struct TokenFile {
 #[derive(Debug)]
 struct Held {
     header: HeaderValue,
-    read: Instant,
     read_again: Instant,
+    /// The last reading that a 401 brought about.
+    refreshed: Option<Instant>,
 }
 
 /// There is no token, and there never was one.
@@ -57,10 +59,11 @@ impl TokenFile {
         match (self.read(), last.as_mut()) {
             (Ok(header), _) => {
                 let read_again = now + KEEP;
+                let refreshed = last.as_ref().and_then(|held| held.refreshed);
                 *last = Some(Held {
                     header: header.clone(),
-                    read: now,
                     read_again,
+                    refreshed,
                 });
                 Ok(header)
             }
@@ -77,7 +80,14 @@ impl TokenFile {
     pub(crate) fn refresh(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = last.as_mut() {
-            held.read_again = held.read_again.min(held.read + BETWEEN_READS);
+            let now = Instant::now();
+            let due = held
+                .refreshed
+                .map_or(now, |last| now.max(last + BETWEEN_REFRESHES));
+            if due < held.read_again {
+                held.read_again = due;
+                held.refreshed = Some(due);
+            }
         }
     }
 
@@ -107,8 +117,8 @@ mod tests {
         /// As if that much time had passed.
         fn age(&self, by: Duration) {
             if let Some(held) = self.last.lock().unwrap().as_mut() {
-                held.read -= by;
                 held.read_again -= by;
+                held.refreshed = held.refreshed.map(|last| last - by);
             }
         }
     }
@@ -158,10 +168,17 @@ mod tests {
         file.refresh();
         assert_eq!(
             file.header().unwrap(),
-            "Bearer one",
-            "it has just been read"
+            "Bearer two",
+            "the first refusal reads at once"
         );
-        file.age(BETWEEN_READS);
-        assert_eq!(file.header().unwrap(), "Bearer two");
+        std::fs::write(&path, "three").unwrap();
+        file.refresh();
+        assert_eq!(
+            file.header().unwrap(),
+            "Bearer two",
+            "the second follows too soon"
+        );
+        file.age(BETWEEN_REFRESHES);
+        assert_eq!(file.header().unwrap(), "Bearer three");
     }
 }
