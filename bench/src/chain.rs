@@ -27,11 +27,21 @@ pub struct Workers {
     pub sidecar: Option<usize>,
 }
 
-/// Another tunnel-server to measure beside ours.
+/// Other binaries to measure beside ours.
 #[derive(Clone, Debug)]
 pub struct Variant {
     pub name: String,
-    pub binary: PathBuf,
+    /// What is not in it is ours.
+    pub folder: PathBuf,
+}
+
+impl Variant {
+    fn binary(this: Option<&Self>, name: &str) -> Result<PathBuf> {
+        match this.map(|variant| variant.folder.join(name)) {
+            Some(path) if path.is_file() => Ok(path),
+            _ => culvert(name),
+        }
+    }
 }
 
 /// A running chain.
@@ -64,22 +74,21 @@ impl Chain {
         config.caller(CALLER, &[CLUSTER], &[&access]);
         config.write(&path.join("server.yaml"))?;
 
-        let binary = match variant {
-            Some(variant) => variant.binary.clone(),
-            None => culvert("tunnel-server")?,
-        };
         let arguments = ["--config", "server.yaml", "--dev", "dev"].map(str::to_owned);
         let server = start(
             spawner,
             "tunnel-server",
-            &binary,
+            &Variant::binary(variant, "tunnel-server")?,
             workers.server,
             &arguments,
             path,
         )
         .await?;
+        let sidecar_binary = Variant::binary(variant, "proxy-sidecar")?;
         let sidecar = match workers.sidecar {
-            Some(workers) => Some(start_sidecar(spawner, origin, workers, path).await?),
+            Some(workers) => {
+                Some(start_sidecar(spawner, origin, workers, &sidecar_binary, path).await?)
+            }
             None => None,
         };
         let address = server.address.context("no address")?;
@@ -90,7 +99,7 @@ impl Chain {
         let client = start(
             spawner,
             "tunnel-client",
-            &culvert("tunnel-client")?,
+            &Variant::binary(variant, "tunnel-client")?,
             workers.client,
             &client_arguments(address, upstream),
             path,
@@ -138,6 +147,7 @@ async fn start_sidecar(
     spawner: &Spawner,
     origin: &Origin,
     workers: usize,
+    binary: &Path,
     folder: &Path,
 ) -> Result<Service> {
     let token = folder.join("sa-token");
@@ -158,11 +168,10 @@ async fn start_sidecar(
         "127.0.0.1:0",
     ]
     .map(str::to_owned);
-    let binary = culvert("proxy-sidecar")?;
     start(
         spawner,
         "proxy-sidecar",
-        &binary,
+        binary,
         workers,
         &arguments,
         folder,

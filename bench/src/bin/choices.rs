@@ -23,9 +23,9 @@ struct Args {
     /// Only these
     #[arg(long, value_enum, value_name = "CHOICE")]
     only: Vec<Choice>,
-    /// Measure another tunnel-server, too
-    #[arg(long, value_parser = variant, value_name = "NAME=BINARY")]
-    server: Vec<Variant>,
+    /// Measure the binaries in another folder, too
+    #[arg(long, value_parser = variant, value_name = "NAME=FOLDER")]
+    beside: Vec<Variant>,
     /// How this program measures memory: it runs itself
     #[arg(long, value_enum, hide = true)]
     memory_of: Option<Carrier>,
@@ -42,10 +42,10 @@ enum Choice {
 }
 
 fn variant(text: &str) -> Result<Variant> {
-    let (name, binary) = text.split_once('=').context("give NAME=BINARY")?;
+    let (name, folder) = text.split_once('=').context("give NAME=FOLDER")?;
     Ok(Variant {
         name: name.into(),
-        binary: PathBuf::from(binary).canonicalize()?,
+        folder: PathBuf::from(folder).canonicalize()?,
     })
 }
 
@@ -72,8 +72,8 @@ async fn run(args: Args) -> Result<()> {
     if chosen(Choice::Runtime) {
         println!("## Runtime\n");
         let spawner = Spawner::new()?;
-        runtime::links(&spawner, &origin, &args.server, effort).await?;
-        runtime::whole_chain(&spawner, &origin, effort).await?;
+        runtime::links(&spawner, &origin, &args.beside, effort).await?;
+        runtime::whole_chain(&spawner, &origin, &args.beside, effort).await?;
     }
     if chosen(Choice::Hop) {
         println!("## Hop\n");

@@ -35,6 +35,8 @@ struct Sample {
     /// Of each process, while it ran.
     cpu: Vec<Duration>,
     resident: Vec<u64>,
+    /// Connections to the origin that were opened while it ran.
+    opened: u64,
 }
 
 /// tunnel-server and tunnel-client, in front of a small HTTP/1.1 origin.
@@ -74,7 +76,7 @@ pub async fn links(
         Scenario::Bulk,
     ];
     println!("### Server and client, workers (server, client)\n");
-    compare(&cases, &scenarios, effort).await?;
+    compare(origin, &cases, &scenarios, effort).await?;
     println!("### Resident memory, MiB: server + client, after all of the above\n");
     for case in &cases {
         if let Some(chain) = &case.chain {
@@ -86,7 +88,12 @@ pub async fn links(
 }
 
 /// All three processes, in front of the origin over TLS.
-pub async fn whole_chain(spawner: &Spawner, origin: &Origin, effort: Effort) -> Result<()> {
+pub async fn whole_chain(
+    spawner: &Spawner,
+    origin: &Origin,
+    variants: &[Variant],
+    effort: Effort,
+) -> Result<()> {
     let mut cases = vec![direct(origin)];
     for (server, client, sidecar) in [(1, 1, 1), (2, 1, 1), (2, 2, 2)] {
         let workers = Workers {
@@ -95,6 +102,9 @@ pub async fn whole_chain(spawner: &Spawner, origin: &Origin, effort: Effort) -> 
             sidecar: Some(sidecar),
         };
         cases.push(case(spawner, origin, workers, None).await?);
+        for variant in variants {
+            cases.push(case(spawner, origin, workers, Some(variant)).await?);
+        }
     }
     let small = |version, concurrency| {
         Scenario::Small(Load {
@@ -106,10 +116,11 @@ pub async fn whole_chain(spawner: &Spawner, origin: &Origin, effort: Effort) -> 
     let scenarios = [
         small(Version::Http2, 1),
         small(Version::Http2, 64),
+        small(Version::Http2, 256),
         Scenario::Bulk,
     ];
     println!("### The whole chain, workers (server, client, sidecar), origin over TLS\n");
-    compare(&cases, &scenarios, effort).await
+    compare(origin, &cases, &scenarios, effort).await
 }
 
 fn direct(origin: &Origin) -> Case {
@@ -148,10 +159,15 @@ async fn case(
     })
 }
 
-async fn compare(cases: &[Case], scenarios: &[Scenario], effort: Effort) -> Result<()> {
+async fn compare(
+    origin: &Origin,
+    cases: &[Case],
+    scenarios: &[Scenario],
+    effort: Effort,
+) -> Result<()> {
     for scenario in scenarios {
         let samples = interleaved(effort.rounds, cases, async |case| {
-            measure(case, scenario, effort.time).await
+            measure(origin, case, scenario, effort.time).await
         })
         .await?;
         println!(
@@ -163,14 +179,19 @@ async fn compare(cases: &[Case], scenarios: &[Scenario], effort: Effort) -> Resu
     Ok(())
 }
 
-async fn measure(case: &Case, scenario: &Scenario, time: Duration) -> Result<Sample> {
+async fn measure(
+    origin: &Origin,
+    case: &Case,
+    scenario: &Scenario,
+    time: Duration,
+) -> Result<Sample> {
     let target = case
         .chain
         .as_ref()
         .map_or(&case.direct, |chain| &chain.target);
     let callers = scenario.load().connect(target).await?;
     let cpu = |case: &Case| case.chain.as_ref().map(Chain::cpu).transpose();
-    let before = cpu(case)?.unwrap_or_default();
+    let (before, opened) = (cpu(case)?.unwrap_or_default(), origin.accepted());
     let run = match scenario {
         Scenario::Small(_) => callers.small(time).await?,
         Scenario::Bulk => callers.once(BULK).await?,
@@ -181,6 +202,7 @@ async fn measure(case: &Case, scenario: &Scenario, time: Duration) -> Result<Sam
         run,
         cpu: after.into_iter().zip(before).map(|(a, b)| a - b).collect(),
         resident: resident.unwrap_or_default(),
+        opened: origin.accepted() - opened,
     })
 }
 
@@ -225,6 +247,7 @@ fn table(scenario: &Scenario, cases: &[Case], samples: &[Vec<Sample>]) -> Table 
             "of direct",
             "CPU ms/GiB, each",
             "MiB resident",
+            "connections to the origin opened",
         ])
     } else {
         Table::new([
@@ -235,6 +258,7 @@ fn table(scenario: &Scenario, cases: &[Case], samples: &[Vec<Sample>]) -> Table 
             "p99 µs",
             "CPU µs/request, each",
             "MiB resident",
+            "connections to the origin opened",
         ])
     };
     let rate = |sample: &Sample| {
@@ -260,6 +284,8 @@ fn table(scenario: &Scenario, cases: &[Case], samples: &[Vec<Sample>]) -> Table 
         row.push(cpu_share(own, bulk));
         let resident = own.last().map(|sample| mebibytes(&sample.resident));
         row.push(resident.unwrap_or_default());
+        let opened = own.iter().map(|sample| sample.opened as f64);
+        row.push(format!("{:.0}", Spread::of(opened).median));
         table.row(row);
     }
     table
