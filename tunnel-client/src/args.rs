@@ -20,7 +20,7 @@ use crate::token_source::{TokenSource, TokenSourceError};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Args {
-    /// The tunnel-server, like https://clusters.example.com
+    /// The tunnel-server, like `https://clusters.example.com`
     #[arg(long, env = "TUNNEL_CLIENT_SERVER", value_name = "URL")]
     pub server: String,
     /// The file that holds the connector token; without it, the environment's
