@@ -34,7 +34,10 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
 /// Below the API server's own 90 s, so that we close an idle connection first
 /// and no request meets one that is just being closed.
 const IDLE: Duration = Duration::from_secs(60);
-const IDLE_CONNECTIONS: usize = 64;
+/// Above what is open at once in ordinary use. Beyond it a TLS connection is
+/// closed after its answer and another opened for the next request: with 64 the
+/// chain answered half as much at 256 requests at once (`bench/NOTES.md`).
+const IDLE_CONNECTIONS: usize = 1024;
 
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 

@@ -17,7 +17,10 @@ use tunnel_protocol::limits::HEADER_LINES;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below what the sidecar allows, so that this side closes idle connections.
 const IDLE: Duration = Duration::from_secs(30);
-const IDLE_CONNECTIONS: usize = 64;
+/// Above what is open at once in ordinary use. Beyond it a connection is
+/// closed after its answer and another opened for the next request: with 64 the
+/// chain answered half as much at 256 requests at once (`bench/NOTES.md`).
+const IDLE_CONNECTIONS: usize = 1024;
 
 /// proxy-sidecar, or kubectl proxy in its place.
 pub(crate) struct Upstream {
