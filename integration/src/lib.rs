@@ -26,4 +26,5 @@ pub mod secrets;
 pub mod server_config;
 pub mod service;
 pub mod suite;
+pub mod switch;
 pub mod wait;

@@ -19,6 +19,7 @@ use integration::http_version::HttpVersion;
 use integration::raw_http::{Accepted, RawUpstream};
 use integration::server_config::new_token;
 use integration::service::Service;
+use integration::switch::Switch;
 use integration::wait::until;
 use integration::{suite, tests};
 use local_kubernetes::process::Spawner;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         an_idle_sidecar_ends_at_once,
         a_server_that_drains_tells_an_idle_link,
         a_server_that_drains_lets_a_stream_go_on,
+        a_server_that_drains_hands_its_client_over,
         a_server_that_falls_silent_is_given_up_on,
     ])
 }
@@ -140,7 +142,7 @@ async fn an_upload_that_is_reset_with_no_error_is_cut(environment: Arc<Environme
     for round in 0..30 {
         for length in [None, Some(1000)] {
             for reason in [Reason::NO_ERROR, Reason::CANCEL] {
-                let what = format!("upload {round}, length {length:?}, reset with {reason}");
+                let what = format!("upload {round}, length {length:?}, reset with {reason:?}");
                 let (answer, mut body) = caller.post(&chain, length).await?;
                 body.send_data(Bytes::from_static(b"abcde"), false)?;
                 let (mut connection, head) = upstream.request().await?;
@@ -440,6 +442,71 @@ async fn a_server_that_drains_lets_a_stream_go_on(environment: Arc<Environment>)
         &mut chain.server,
     )
     .await?;
+    chain.stop().await
+}
+
+/// Another tunnel-server with the chain's configuration and certificate.
+async fn another_server(chain: &Chain) -> Result<Service> {
+    let folder = chain.folder().join("another-server");
+    std::fs::create_dir_all(folder.join("dev"))?;
+    for entry in std::fs::read_dir(chain.folder().join("dev"))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), folder.join("dev").join(entry.file_name()))?;
+    }
+    let mut config = chain.config.clone();
+    config.listen = "127.0.0.1:0".to_owned();
+    config.write(&folder.join("server.yaml"))?;
+    let arguments = ["--config", "server.yaml", "--dev", "dev"].map(str::to_owned);
+    Service::start(chain.spawner(), "tunnel-server", &arguments, &folder).await
+}
+
+/// The new link is there while the old one still has its streams.
+async fn a_server_that_drains_hands_its_client_over(environment: Arc<Environment>) -> Result<()> {
+    let (mut chain, upstream) = chain(&environment).await?;
+    chain.client.kill()?;
+    let switch = Switch::start(chain.server_address).await?;
+    let arguments = client_arguments(switch.address, upstream.address);
+    let folder = chain.folder().to_owned();
+    chain.client = Service::start(chain.spawner(), "tunnel-client", &arguments, &folder).await?;
+    log_line(&chain.client, "linked").await?;
+    chain.linked().await?;
+    let mut open = both(&chain, &upstream).await?;
+
+    let another = another_server(&chain).await?;
+    let address = another.address.context("no address")?;
+    switch.to(address);
+    chain.server.terminate()?;
+    until("a link with the other server", SOON, || async {
+        let links = another.metric("tunnel_server_links").await?;
+        Ok((links == Some(1.0)).then_some(()))
+    })
+    .await?;
+    for open in &mut open {
+        open.goes_on().await?;
+    }
+    let url = format!("https://{}:{}/", chain.host(), address.port());
+    let call = async { anyhow::Ok(chain.caller()?.get(url).send().await?) };
+    let answer = async {
+        let (mut connection, _) = upstream.request().await?;
+        connection
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .await
+    };
+    let (response, ()) = tokio::try_join!(call, answer)?;
+    ensure!(response.status() == 200, "{}", response.status());
+    for mut open in open {
+        open.goes_on().await?;
+        open.end().await?;
+    }
+    let last = Instant::now();
+    ends_within(
+        AT_ONCE,
+        "tunnel-server, handed over,",
+        last,
+        &mut chain.server,
+    )
+    .await?;
+    environment.secrets.must_not_be_in_file(&another.log())?;
     chain.stop().await
 }
 
