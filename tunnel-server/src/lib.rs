@@ -10,13 +10,14 @@ mod audit;
 pub mod cli;
 pub mod config;
 mod dev_certificate;
-mod error;
 mod gateway;
+mod hosts;
 mod links;
 mod listener;
 mod metrics;
 mod pages;
 mod server;
+mod shared;
 
 pub use config::{Config, ConfigError};
 pub use server::{BuildError, Server};

@@ -20,7 +20,7 @@ use tunnel_protocol::limits::{
 };
 
 use crate::gateway;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Protocols that the listener speaks, in order of preference.
 pub(crate) const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];

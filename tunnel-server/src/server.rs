@@ -2,30 +2,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry as MetricsRegistry;
 use service_kit::accept::accept_loop;
 use service_kit::admin::{Admin, listen};
-use service_kit::tasks::{Spawner, Tasks};
+use service_kit::tasks::Tasks;
 use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tunnel_protocol::ClusterName;
 
-use crate::access::AccessStore;
 use crate::access::file_store::FileStore;
 use crate::config::file::CertificateFiles;
 use crate::config::{Config, ConfigError, watch};
 use crate::dev_certificate::{self, DevCertificateError};
-use crate::gateway::Hosts;
-use crate::links::{DRAIN_SPREAD, Handshakes, Registry};
+use crate::hosts::Hosts;
+use crate::links::{DRAIN_SPREAD, Handshakes};
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::shared::Shared;
 
 /// Public connections at once; further ones wait in the listener's backlog.
 const CONNECTIONS: usize = 20_000;
@@ -48,48 +46,6 @@ pub enum BuildError {
     /// A port is taken.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
-}
-
-/// What every connection, link and request needs.
-pub(crate) struct Shared {
-    pub(crate) store: Arc<dyn AccessStore>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) hosts: Hosts,
-    pub(crate) handshakes: Handshakes,
-    pub(crate) metrics: Metrics,
-    pub(crate) replica: String,
-    /// SIGTERM: no new connections, clients are to dial elsewhere.
-    pub(crate) draining: CancellationToken,
-    /// The last caller is gone, and the clients had their time.
-    pub(crate) links_end: CancellationToken,
-    pub(crate) drain: Duration,
-    pub(crate) response_timeout: Duration,
-    /// For callers' connections and upgraded streams.
-    pub(crate) spawner: Spawner,
-    /// For links, which outlive the last caller.
-    pub(crate) links_spawner: Spawner,
-    public_port: u16,
-    link_ids: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn next_link_id(&self) -> u64 {
-        self.link_ids.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Where callers reach a cluster: by hostname, then by path.
-    pub(crate) fn urls(&self, cluster: &ClusterName) -> Vec<String> {
-        let base = &self.hosts.base;
-        let port = if self.public_port == 443 {
-            String::new()
-        } else {
-            format!(":{}", self.public_port)
-        };
-        vec![
-            format!("https://{cluster}.{base}{port}"),
-            format!("https://{base}{port}/clusters/{cluster}/"),
-        ]
-    }
 }
 
 /// A server that listens.
@@ -154,7 +110,7 @@ impl Server {
             spawner: tasks.spawner(),
             links_spawner: link_tasks.spawner(),
             public_port: settings.public_port.unwrap_or(address.port()),
-            link_ids: AtomicU64::new(0),
+            link_ids: Default::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

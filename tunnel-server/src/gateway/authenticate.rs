@@ -10,8 +10,8 @@ use http_relay::headers::tokens;
 use thiserror::Error;
 use tunnel_protocol::token::{Token, TokenError, TokenKind};
 
+use super::error::GatewayError;
 use crate::access::{AccessStore, Caller};
-use crate::error::GatewayError;
 
 /// Kubernetes' own form of a token among the subprotocols.
 const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";

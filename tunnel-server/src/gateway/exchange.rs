@@ -22,12 +22,13 @@ use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::{LinkUpgrade, Protocol, take_switched};
 
 use super::deadline::overdue;
+use super::error::GatewayError;
 use super::target::ClusterTarget;
-use super::{GatewayError, browser, identity};
+use super::{browser, identity};
 use crate::access::Permit;
 use crate::audit::Record;
 use crate::metrics::Outcome;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// An answer that still lacks the record, which is to live as long as its body.
 pub(crate) struct Answer {

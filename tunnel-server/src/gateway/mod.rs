@@ -4,6 +4,7 @@
 mod authenticate;
 mod browser;
 mod deadline;
+mod error;
 mod exchange;
 mod identity;
 mod target;
@@ -20,14 +21,12 @@ use tunnel_protocol::header::{REQUEST_ID, request_id};
 
 use crate::access::authorize;
 use crate::audit::Record;
-use crate::error::GatewayError;
 use crate::metrics::Outcome;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::{links, pages};
 
-pub(crate) use authenticate::Unauthenticated;
+use error::GatewayError;
 use target::{ClusterTarget, Target};
-pub(crate) use target::{Hosts, TargetError};
 
 /// Answers one request of a public connection.
 pub(crate) async fn serve(

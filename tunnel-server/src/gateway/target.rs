@@ -9,17 +9,10 @@ use thiserror::Error;
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::limits::HANDSHAKE_PATH;
 
+use crate::hosts::{HostOwner, Hosts};
+
 /// What every path of a cluster in path mode starts with.
 const CLUSTERS: &str = "/clusters/";
-
-/// The names that this server answers to.
-#[derive(Clone, Debug)]
-pub(crate) struct Hosts {
-    /// `<cluster>.<base>` is a cluster's.
-    pub(crate) base: String,
-    /// As the base domain, but without subdomains.
-    pub(crate) extra: Vec<String>,
-}
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +61,7 @@ pub(crate) enum TargetError {
 impl Target {
     pub(crate) fn of<B>(request: &Request<B>, hosts: &Hosts) -> Result<Self, TargetError> {
         let host = host(request)?;
-        let cluster = hosts.cluster(&host)?;
+        let owner = hosts.owner(&host).ok_or(TargetError::UnknownHost)?;
         if request.method() == Method::CONNECT {
             return Err(TargetError::Malformed("CONNECT is not served"));
         }
@@ -82,7 +75,7 @@ impl Target {
         if has_dot_segment(whole.path()) {
             return Err(TargetError::Malformed("the path has dot segments"));
         }
-        if let Some(name) = cluster {
+        if let HostOwner::Cluster(name) = owner {
             return Ok(Self::Cluster(ClusterTarget {
                 name,
                 path: whole.clone(),
@@ -121,22 +114,6 @@ fn by_path(rest: &str, query: Option<&str>) -> Result<Target, TargetError> {
         path,
         by_path: true,
     }))
-}
-
-impl Hosts {
-    /// The cluster that a host names; nothing for the server's own names.
-    fn cluster(&self, host: &str) -> Result<Option<ClusterName>, TargetError> {
-        if host == self.base || self.extra.iter().any(|extra| extra == host) {
-            return Ok(None);
-        }
-        let label = host
-            .strip_suffix(&self.base)
-            .and_then(|rest| rest.strip_suffix('.'));
-        label
-            .and_then(|label| ClusterName::parse(label).ok())
-            .map(Some)
-            .ok_or(TargetError::UnknownHost)
-    }
 }
 
 /// The host that a request names, in lower case, without port and final dot.

@@ -16,7 +16,7 @@ use tunnel_protocol::token::{Token, TokenKind};
 use super::keeper::{Accepted, keep};
 use crate::access::{Cluster, StoreError};
 use crate::metrics::Handshake;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Handshakes at once. Each is a store look-up and a few allocations; a fleet
 /// that comes back at once is told to wait, not taken on.

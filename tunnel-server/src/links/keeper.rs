@@ -25,7 +25,7 @@ use tunnel_protocol::token::TokenHash;
 
 use super::link::Link;
 use crate::access::{Cluster, connector_revoked};
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Streams that the client resets or that break on our side count against this;
 /// a link that lives for weeks must not die of it, and a hostile client is cut.

@@ -11,8 +11,9 @@ use http_relay::{RelayBody, status};
 use thiserror::Error;
 use tunnel_protocol::Failure;
 
+use super::authenticate::Unauthenticated;
+use super::target::TargetError;
 use crate::access::{Denied, StoreError};
-use crate::gateway::{TargetError, Unauthenticated};
 use crate::links::{NoLink, OpenError};
 
 #[derive(Debug, Error)]
