@@ -28,18 +28,12 @@ use crate::stats::{Spread, count, ratio};
 
 #[derive(Clone, Copy, Debug)]
 enum Case {
-    /// With so many idle connections kept.
-    Http1(usize),
+    Http1,
     H2c,
-    Unix(usize),
+    Unix,
 }
 
-const CASES: &[Case] = &[
-    Case::Http1(64),
-    Case::Http1(1024),
-    Case::H2c,
-    Case::Unix(1024),
-];
+const CASES: &[Case] = &[Case::Http1, Case::H2c, Case::Unix];
 
 /// Requests at once; 0 is a download.
 const LOADS: &[usize] = &[1, 64, 256, 0];
@@ -71,11 +65,11 @@ pub async fn compare(origin: &Origin, effort: Effort) -> Result<()> {
 }
 
 impl Case {
-    fn name(self) -> String {
+    fn name(self) -> &'static str {
         match self {
-            Self::Http1(idle) => format!("HTTP/1.1, TCP, {idle} idle kept"),
-            Self::H2c => "HTTP/2 without TLS, one connection".into(),
-            Self::Unix(idle) => format!("HTTP/1.1, Unix socket, {idle} idle kept"),
+            Self::Http1 => "HTTP/1.1, TCP",
+            Self::H2c => "HTTP/2 without TLS, one connection",
+            Self::Unix => "HTTP/1.1, Unix socket",
         }
     }
 
@@ -91,12 +85,12 @@ impl Case {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         match self {
-            Self::Http1(idle) => {
-                let client = http1(tasks.spawner(), idle).build(tcp);
+            Self::Http1 => {
+                let client = http1(tasks.spawner()).build(tcp);
                 run(client, format!("http://{}", origin.plain), load, time).await
             }
             Self::H2c => {
-                let mut builder = http1(tasks.spawner(), 1);
+                let mut builder = http1(tasks.spawner());
                 builder
                     .http2_only(true)
                     .http2_initial_connection_window_size(CONNECTION_WINDOW)
@@ -110,10 +104,10 @@ impl Case {
                 )
                 .await
             }
-            Self::Unix(idle) => {
+            Self::Unix => {
                 let path = Arc::new(origin.unix.clone());
                 let connector = tower::service_fn(move |_: Uri| Box::pin(connect(path.clone())));
-                let client = http1(tasks.spawner(), idle).build(connector);
+                let client = http1(tasks.spawner()).build(connector);
                 run(client, "http://localhost".into(), load, time).await
             }
         }
@@ -121,12 +115,12 @@ impl Case {
 }
 
 /// As tunnel-client has it.
-fn http1(spawner: Spawner, idle: usize) -> hyper_util::client::legacy::Builder {
+fn http1(spawner: Spawner) -> hyper_util::client::legacy::Builder {
     let mut builder = Client::builder(spawner);
     builder
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(idle);
+        .pool_max_idle_per_host(1024);
     builder
 }
 
@@ -241,7 +235,7 @@ fn table(load: usize, samples: &[Vec<Sample>]) -> Table {
         });
         let of_first = own.iter().zip(&samples[0]).map(|(a, b)| rate(a) / rate(b));
         table.row([
-            case.name(),
+            case.name().to_owned(),
             Spread::of(own.iter().map(rate)).show(count),
             ratio(Spread::of(of_first).median),
             format!("{:.0}", Spread::of(cpu).median),
