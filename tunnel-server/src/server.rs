@@ -185,8 +185,9 @@ impl Server {
         );
         // Links outlast callers, and the time in which clients dial elsewhere.
         let handed_over = async {
-            if shared.links_spawner.running() > 0 {
-                sleep((DRAIN_SPREAD + Duration::from_secs(1)).min(shared.drain)).await;
+            tokio::select! {
+                () = sleep((DRAIN_SPREAD + Duration::from_secs(1)).min(shared.drain)) => {}
+                () = self.link_tasks.ended() => {}
             }
         };
         let (cut, ()) = tokio::join!(self.tasks.drain(shared.drain), handed_over);
