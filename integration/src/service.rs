@@ -25,7 +25,12 @@ pub struct Service {
 
 impl Service {
     /// Starts one of our binaries at its most talkative.
-    pub async fn start(spawner: &Spawner, name: &'static str, arguments: &[String], folder: &Path) -> Result<Self> {
+    pub async fn start(
+        spawner: &Spawner,
+        name: &'static str,
+        arguments: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
         Self::start_binary(spawner, name, &culvert(name)?, "trace", arguments, folder).await
     }
 
