@@ -58,7 +58,10 @@ impl Relay {
         let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
         let answer = async {
             match self.forward(request, spawner).await {
-                Ok(response) => response,
+                Ok(response) => {
+                    tracing::debug!(status = response.status().as_u16(), "answered");
+                    response
+                }
                 Err(failure) => {
                     tracing::info!(error = %failure, "the sidecar gave no answer");
                     self.failed(&failure)
