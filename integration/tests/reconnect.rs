@@ -116,7 +116,7 @@ async fn a_client_that_is_refused_stops_with_one_line(environment: Arc<Environme
 }
 
 async fn failed_attempts(chain: &Chain) -> Result<f64> {
-    let name = "tunnel_client_attempts_total{outcome=\"Failed\"}";
+    let name = "tunnel_client_attempts_total{outcome=\"failed\"}";
     Ok(chain.client.metric(name).await?.unwrap_or_default())
 }
 
@@ -426,7 +426,7 @@ async fn admin_ports(environment: Arc<Environment>) -> Result<()> {
         (&chain.server, "tunnel_server_links"),
         (
             &chain.client,
-            "tunnel_client_requests_total{outcome=\"Answered\"}",
+            "tunnel_client_requests_total{outcome=\"answered\"}",
         ),
         (&chain.client, "tunnel_client_links"),
     ] {

@@ -226,7 +226,7 @@ async fn reloads(chain: &Chain, outcome: &str) -> Result<f64> {
 
 async fn refused_once(chain: &Chain) -> Result<()> {
     until("a refused file", SOON, || async {
-        Ok((reloads(chain, "Refused").await? == 1.0).then_some(()))
+        Ok((reloads(chain, "refused").await? == 1.0).then_some(()))
     })
     .await
 }
@@ -282,7 +282,7 @@ async fn a_file_that_is_not_all_there_changes_nothing(environment: Arc<Environme
     let mut watch = Watch::open(&chain.caller()?, &chain, &cluster).await?;
     let path = chain.config_path();
     let whole = std::fs::read_to_string(&path)?;
-    let applied = reloads(&chain, "Applied").await?;
+    let applied = reloads(&chain, "applied").await?;
 
     std::fs::write(&path, "")?;
     nothing_changes(&chain, &cluster, &mut watch, applied).await?;
@@ -308,7 +308,7 @@ async fn nothing_changes(
     let since = Instant::now();
     while since.elapsed() < LOOKED {
         nothing_changes_but(chain, cluster, watch).await?;
-        ensure!(reloads(chain, "Applied").await? == applied, "it was taken");
+        ensure!(reloads(chain, "applied").await? == applied, "it was taken");
     }
     Ok(())
 }

@@ -65,11 +65,11 @@ async fn metrics_count(environment: Arc<Environment>) -> Result<()> {
         ),
         (
             &chain.client,
-            "tunnel_client_requests_total{outcome=\"Answered\"}",
+            "tunnel_client_requests_total{outcome=\"answered\"}",
         ),
         (
             sidecar,
-            "proxy_sidecar_requests_total{outcome=\"Answered\"}",
+            "proxy_sidecar_requests_total{outcome=\"answered\"}",
         ),
     ];
     let caller = chain.caller()?;

@@ -1,28 +1,23 @@
 //! What the sidecar counts.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use service_kit::label_values;
+use service_kit::metrics::{By, Counted};
 
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Outcome {
-    Answered,
-    Upgraded,
-    Refused,
-    Failed,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: Outcome,
+label_values! {
+    /// How a request ended.
+    pub(crate) enum Outcome {
+        Answered = "answered",
+        Upgraded = "upgraded",
+        Refused = "refused",
+        Failed = "failed",
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    requests: Family<OutcomeLabel, Counter>,
+    requests: By<Outcome>,
     open: Gauge,
 }
 
@@ -41,21 +36,11 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, outcome: Outcome) {
-        self.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.requests.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Counts as open until it is dropped.
-    pub(crate) fn open(&self) -> OpenRequest {
-        self.open.inc();
-        OpenRequest(self.open.clone())
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct OpenRequest(Gauge);
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.dec();
+    pub(crate) fn open(&self) -> Counted {
+        Counted::new(&self.open)
     }
 }

@@ -12,6 +12,7 @@ use http_relay::{RelayBody, framing, headers, upgrade};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
 use tokio::io::copy_bidirectional;
@@ -22,7 +23,7 @@ use tunnel_protocol::upgrade::Protocol;
 
 use crate::error::ProxyError;
 use crate::filter::Filter;
-use crate::metrics::{Metrics, OpenRequest, Outcome};
+use crate::metrics::{Metrics, Outcome};
 use crate::upstream::Upstream;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -114,7 +115,7 @@ impl Proxy {
         mut response: Response<Incoming>,
         asked: Protocol,
         callers_side: OnUpgrade,
-        open: OpenRequest,
+        open: Counted,
     ) -> Result<Response<RelayBody>, ProxyError> {
         if !upgrade::switched(&response, asked) {
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -162,10 +163,7 @@ impl Proxy {
     }
 }
 
-fn answer(
-    response: Response<Incoming>,
-    open: OpenRequest,
-) -> Result<Response<RelayBody>, ProxyError> {
+fn answer(response: Response<Incoming>, open: Counted) -> Result<Response<RelayBody>, ProxyError> {
     let (mut parts, body) = response.into_parts();
     framing::check(&parts.headers).map_err(ProxyError::Answer)?;
     clean_answer(&mut parts.headers);

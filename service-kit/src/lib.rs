@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admin;
 pub mod file_watch;
 pub mod http_server;
+pub mod metrics;
 pub mod runtime;
 pub mod shutdown;
 pub mod tasks;

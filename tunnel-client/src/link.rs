@@ -58,7 +58,9 @@ impl Link {
         // Owns this link's streams: they end with it.
         let tasks = Tasks::new();
         let (link, spawner) = (self.clone(), tasks.spawner());
-        let service = service_fn(move |request| link.clone().dispatch(request, spawner.clone()));
+        // Boxed: hyper moves it into a task of its own, and it is large.
+        let service =
+            service_fn(move |request| Box::pin(link.clone().dispatch(request, spawner.clone())));
         let mut connection =
             pin!(http2_settings(tasks.spawner()).serve_connection(connection, service));
         let ended = tokio::select! {

@@ -1,43 +1,34 @@
 //! What tunnel-client counts.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use service_kit::label_values;
+use service_kit::metrics::{By, Counted};
 
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Outcome {
-    Answered,
-    Upgraded,
-    SidecarUnreachable,
-    SidecarBroken,
-    BadAnswer,
+label_values! {
+    /// How a request ended.
+    pub(crate) enum Outcome {
+        Answered = "answered",
+        Upgraded = "upgraded",
+        SidecarUnreachable = "sidecar_unreachable",
+        SidecarBroken = "sidecar_broken",
+        BadAnswer = "bad_answer",
+    }
 }
 
-/// How an attempt to get a link ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Attempt {
-    Linked,
-    Failed,
-    Refused,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: Outcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AttemptLabel {
-    outcome: Attempt,
+label_values! {
+    /// How an attempt to get a link ended.
+    pub(crate) enum Attempt {
+        Linked = "linked",
+        Failed = "failed",
+        Refused = "refused",
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    requests: Family<OutcomeLabel, Counter>,
-    attempts: Family<AttemptLabel, Counter>,
+    requests: By<Outcome>,
+    attempts: By<Attempt>,
     open: Gauge,
     links: Gauge,
 }
@@ -67,11 +58,11 @@ impl Metrics {
     }
 
     pub(crate) fn request(&self, outcome: Outcome) {
-        self.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.requests.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub(crate) fn attempt(&self, outcome: Attempt) {
-        self.attempts.get_or_create(&AttemptLabel { outcome }).inc();
+        self.attempts.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub(crate) fn open_request(&self) -> Counted {
@@ -84,22 +75,5 @@ impl Metrics {
 
     pub(crate) fn has_link(&self) -> bool {
         self.links.get() > 0
-    }
-}
-
-/// Counts in a gauge until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Counted(Gauge);
-
-impl Counted {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

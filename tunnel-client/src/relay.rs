@@ -11,6 +11,7 @@ use http_relay::splice::{SpliceMeters, splice};
 use http_relay::{Inbound, RelayBody, headers, status, upgrade};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
+use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
 use thiserror::Error;
@@ -21,7 +22,7 @@ use tunnel_protocol::header::{ERROR, REQUEST_ID};
 use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
 
-use crate::metrics::{Counted, Metrics, Outcome};
+use crate::metrics::{Metrics, Outcome};
 use crate::upstream::Upstream;
 
 /// Relays requests; shared by all links.

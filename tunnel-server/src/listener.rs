@@ -55,7 +55,8 @@ pub(crate) async fn serve(
     let first_request = begun.clone();
     let service = service_fn(move |request| {
         first_request.cancel();
-        gateway::serve(shared.clone(), request, peer)
+        // Boxed: hyper moves it into a task of its own, and it is large.
+        Box::pin(gateway::serve(shared.clone(), request, peer))
     });
     let serving = async {
         if speaks_h2 {

@@ -1,10 +1,9 @@
 //! What the server counts.
 
-use prometheus_client::encoding::EncodeLabelValue;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use service_kit::label_values;
+use service_kit::metrics::By;
 use tunnel_protocol::Failure;
 
 /// How a request was answered: by the cluster, or by us and why.
@@ -28,30 +27,30 @@ impl Outcome {
     }
 }
 
-/// How a handshake ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Handshake {
-    Accepted,
-    Refused,
-    Shed,
+label_values! {
+    /// How a handshake ended.
+    pub(crate) enum Handshake {
+        Accepted = "accepted",
+        Refused = "refused",
+        Shed = "shed",
+    }
 }
 
-/// How a changed configuration was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Reload {
-    Applied,
-    Refused,
+label_values! {
+    /// How a changed configuration was taken.
+    pub(crate) enum Reload {
+        Applied = "applied",
+        Refused = "refused",
+    }
 }
 
-/// Seen from the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Direction {
-    Request,
-    Response,
+label_values! {
+    /// Seen from the caller.
+    pub(crate) enum Direction {
+        Request = "request",
+        Response = "response",
+    }
 }
-
-/// One label, whose values are a closed enum's.
-type By<V> = Family<[(&'static str, V); 1], Counter>;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
