@@ -140,8 +140,17 @@ where
     let path = if load == 0 { BULK } else { SMALL };
     let uri: Uri = format!("{base}{path}").parse()?;
     let small: Uri = format!("{base}{SMALL}").parse()?;
-    // Connects; HTTP/2 must, as each early request would open a connection.
-    get(&client, small).await?;
+    // Connects: first one, as early requests over HTTP/2 would open more, and
+    // then as many as the load needs.
+    get(&client, small.clone()).await?;
+    let mut warming = JoinSet::new();
+    for _ in 0..load {
+        let (client, uri) = (client.clone(), small.clone());
+        warming.spawn(async move { get(&client, uri).await });
+    }
+    while let Some(ended) = warming.join_next().await {
+        ended??;
+    }
     let own = std::process::id();
     let (before, started) = (cpu::of_process(own)?, Instant::now());
     let mut callers = JoinSet::new();
