@@ -167,6 +167,12 @@ async fn a_kubeconfigs_impersonation(environment: Arc<Environment>) -> Result<()
     let (status, answer) = sidecar.get("/api/v1/namespaces").await?;
     ensure!(status == 403, "{status} {answer}");
 
+    // One that names nobody does not escape from it.
+    let address = sidecar.service.address.context("no address")?;
+    let request = reqwest::Client::new().get(format!("http://{address}/api/v1/namespaces"));
+    let answer = request.header("Impersonate-User", "").send().await?;
+    ensure!(answer.status() == 403, "{}", answer.status());
+
     // A caller that impersonates replaces all of it.
     let address = sidecar.service.address.context("no address")?;
     let request = reqwest::Client::new().get(format!("http://{address}/api/v1/namespaces"));

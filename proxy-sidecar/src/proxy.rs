@@ -138,10 +138,8 @@ impl Proxy {
                     let (mut caller, mut upstream) =
                         (UpgradedTcp::new(caller), TokioIo::new(upstream));
                     // Passes each half-close on and goes on with the other half.
-                    let ended = copy_bidirectional(&mut caller.io(), &mut upstream).await;
-                    match ended {
+                    match copy_bidirectional(&mut caller, &mut upstream).await {
                         Ok((sent, received)) => {
-                            caller.finish();
                             tracing::debug!(sent, received, "upgraded connection ended");
                         }
                         Err(error) => tracing::debug!(

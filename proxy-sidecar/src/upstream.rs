@@ -128,7 +128,10 @@ impl Upstream {
             }
         }
         // As kubectl proxy: a caller that impersonates somebody says all of it.
-        if !self.impersonation.is_empty() && !headers.contains_key(IMPERSONATE_USER) {
+        let impersonates = headers
+            .get(IMPERSONATE_USER)
+            .is_some_and(|user| !user.is_empty());
+        if !self.impersonation.is_empty() && !impersonates {
             http_relay::headers::retain(headers, |name| !name.as_str().starts_with("impersonate-"));
             headers.extend(self.impersonation.clone());
         }

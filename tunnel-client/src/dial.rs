@@ -81,10 +81,9 @@ impl Dialer {
                 })?;
         let mut last = DialError::NoAddress(host.clone());
         for address in addresses {
-            match timeout(ADDRESS_TIMEOUT, self.connect(address, tls_name)).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => last = error,
-                Err(_) => last = DialError::Silent(address),
+            match self.connect(address, tls_name).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = error,
             }
         }
         Err(last)
@@ -95,8 +94,9 @@ impl Dialer {
         address: SocketAddr,
         name: &ServerName<'static>,
     ) -> Result<Connection, DialError> {
-        let stream = TcpStream::connect(address)
+        let stream = timeout(ADDRESS_TIMEOUT, TcpStream::connect(address))
             .await
+            .map_err(|_| DialError::Silent(address))?
             .map_err(|cause| DialError::Connect { address, cause })?;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch off Nagle's algorithm");

@@ -46,14 +46,15 @@ impl Link {
     }
 
     /// Serves until the connection ends. On `drain`, announces it, takes no new
-    /// streams, and ends after the last one, or at `deadline`.
+    /// streams, and ends after the last one. The deadline is the owner's, who drops
+    /// this: the server is told of it as `announced`.
     ///
     /// Returns why it ended, for the log.
     pub(crate) async fn serve(
         self: Arc<Self>,
         connection: Upgraded,
         drain: CancellationToken,
-        deadline: Duration,
+        announced: Duration,
     ) -> String {
         // Owns this link's streams: they end with it.
         let tasks = Tasks::new();
@@ -67,11 +68,7 @@ impl Link {
             ended = connection.as_mut() => ended,
             () = drain.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                let ending = async { tokio::join!(connection, self.say_goodbye(deadline)).0 };
-                match tokio::time::timeout(deadline, ending).await {
-                    Ok(ended) => ended,
-                    Err(_) => return "cut at the drain's deadline".to_owned(),
-                }
+                tokio::join!(connection, self.say_goodbye(announced)).0
             }
         };
         match ended {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
+use service_kit::metrics::Counted;
 use service_kit::tasks::Tasks;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -51,9 +52,16 @@ pub(crate) struct Linker {
     pub(crate) announced: Vec<String>,
     /// Drains all links.
     pub(crate) draining: CancellationToken,
-    /// Drains the link whose server asked for another.
-    pub(crate) superseded: Option<CancellationToken>,
+    /// The link whose server asked for another.
+    pub(crate) superseded: Option<Superseded>,
     pub(crate) tasks: Tasks,
+}
+
+/// A link that serves until its successor is registered.
+pub(crate) struct Superseded {
+    drain: CancellationToken,
+    /// Until then it counts: callers still come over it.
+    _counted: Option<Counted>,
 }
 
 /// A link that is being served, as the loop sees it.
@@ -135,15 +143,16 @@ impl Linker {
                         self.announce(urls);
                         // Make before break: now the old link may go.
                         if let Some(old) = self.superseded.take() {
-                            old.cancel();
+                            old.drain.cancel();
                         }
                     }
                     LinkEvent::Drain { reconnect_in, deadline } => {
                         tracing::info!(reconnect_in_ms = reconnect_in.as_millis() as u64, "the server drains");
+                        self.backoff.lived(started.elapsed());
                         if served.cut_after.send(deadline.min(LONGEST_ASKED)).is_err() {
                             tracing::debug!("the drained link has ended already");
                         }
-                        self.superseded = Some(served.drain);
+                        self.superseded = Some(Superseded { drain: served.drain, _counted: counted });
                         return reconnect_in.min(LONGEST_ASKED);
                     }
                 },

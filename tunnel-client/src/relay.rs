@@ -111,12 +111,8 @@ impl Relay {
             let _open = open;
             let ended = match timeout(SWITCH_TIMEOUT, upgraded).await {
                 Ok(Ok(upgraded)) => {
-                    let mut sidecar = UpgradedTcp::new(upgraded);
-                    let ended = splice(sidecar.io(), body, writer, &SpliceMeters::default()).await;
-                    if ended.is_ok() {
-                        sidecar.finish();
-                    }
-                    ended
+                    let sidecar = UpgradedTcp::new(upgraded);
+                    splice(sidecar, body, writer, &SpliceMeters::default()).await
                 }
                 Err(_) => return tracing::warn!("the sidecar did not switch in time"),
                 Ok(Err(error)) => {

@@ -84,6 +84,7 @@ pub struct RunArgs {
         long,
         env = "TUNNEL_SERVER_RESPONSE_TIMEOUT_SECONDS",
         default_value_t = RESPONSE_HEADERS.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..),
         value_name = "SECONDS"
     )]
     pub response_timeout_seconds: u64,
