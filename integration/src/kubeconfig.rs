@@ -1,5 +1,8 @@
 //! kubeconfig files for callers and for the sidecar.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -40,8 +43,15 @@ impl Kubeconfig<'_> {
         })
     }
 
-    /// Writes the file.
+    /// Writes the file; only its owner can read it.
     pub fn write(&self, path: &Path) -> Result<()> {
-        Ok(std::fs::write(path, format!("{:#}\n", self.document()))?)
+        let mut options = File::options();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(writeln!(file, "{:#}", self.document())?)
     }
 }
