@@ -4,20 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use http_relay::body::error_chain;
 use proxy_sidecar::{Args, Config, Sidecar};
-use service_kit::{runtime, shutdown, telemetry, tls};
+use service_kit::{exit, runtime, shutdown, telemetry, tls};
 
 fn main() -> ExitCode {
-    match start() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // What went wrong and nothing else: no backtrace, whatever the
-            // environment asks for.
-            eprintln!("Error: {}", error_chain(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    exit::code(start())
 }
 
 fn start() -> anyhow::Result<()> {

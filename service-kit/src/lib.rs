@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod admin;
+pub mod exit;
 pub mod file_watch;
 pub mod http_server;
 pub mod metrics;
