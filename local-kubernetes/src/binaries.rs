@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::go_commands::{CONTROL_PLANE, cache_key};
+use crate::go_commands::{CONTROL_PLANE, GoCommand, HELM_COMMAND, KIND_COMMAND, cache_key};
 use crate::{cache, environment, go_build};
 
 const KUBE_APISERVER: &str = "kube-apiserver";
@@ -42,12 +42,7 @@ impl Binaries {
         if let Some(folder) = environment::assets() {
             return Self::in_assets(&folder);
         }
-        let root = environment::cache_folder()?.join("binaries");
-        let key = cache_key(&CONTROL_PLANE)?;
-        let folder = cache::whole_folder(&root, &key, &ALL, progress, |folder| {
-            go_build::build_all(&CONTROL_PLANE, folder, progress)
-        })?;
-        Ok(Self::at(&folder))
+        Ok(Self::at(&built(&CONTROL_PLANE, progress)?))
     }
 
     fn in_assets(folder: &Path) -> Result<Self> {
@@ -70,6 +65,36 @@ impl Binaries {
             kubectl: folder.join(KUBECTL),
         }
     }
+}
+
+/// The path of `kind`, which makes clusters whose nodes are containers; built
+/// once, like [`Binaries::obtain`].
+///
+/// # Errors
+/// As there.
+pub fn obtain_kind(progress: &dyn Fn(&str)) -> Result<PathBuf> {
+    Ok(built(&KIND_COMMAND, progress)?.join("kind"))
+}
+
+/// The path of `helm`, which installs charts; built once, like
+/// [`Binaries::obtain`].
+///
+/// # Errors
+/// As there.
+pub fn obtain_helm(progress: &dyn Fn(&str)) -> Result<PathBuf> {
+    Ok(built(&HELM_COMMAND, progress)?.join("helm"))
+}
+
+/// The folder in the cache that holds `commands`, which are built if need be.
+pub(crate) fn built(commands: &[GoCommand], progress: &dyn Fn(&str)) -> Result<PathBuf> {
+    let root = environment::cache_folder()?.join("binaries");
+    let names: Vec<&str> = commands.iter().map(|command| command.name).collect();
+    let key = cache_key(commands)?;
+    let folder = cache::whole_folder(&root, &key, &names, progress, |folder| {
+        go_build::build_all(commands, folder, progress)
+    })?;
+    // Who runs them may do so in a folder of its own.
+    Ok(std::path::absolute(&folder).unwrap_or(folder))
 }
 
 #[cfg(test)]

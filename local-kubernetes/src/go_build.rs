@@ -109,7 +109,7 @@ fn require_go(module: &Path) -> Result<()> {
     };
     let (major, minor) = OLDEST_GO;
     bail!(
-        "kube-apiserver, etcd and kubectl are built once from their Go modules, and that needs \
+        "Kubernetes is built once from its Go modules, and that needs \
          Go {major}.{minor} or newer ({found}). Install it (https://go.dev/doc/install), or set \
          {} to a folder that holds the three binaries",
         environment::ASSETS

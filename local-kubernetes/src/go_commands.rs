@@ -31,7 +31,7 @@ pub(crate) struct GoModule {
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
     /// The module that holds the commands.
-    requires: &'static str,
+    pub(crate) requires: &'static str,
 }
 
 /// A command to be built.
@@ -42,22 +42,39 @@ pub(crate) struct GoCommand {
     pub(crate) package: &'static str,
     /// The Go packages whose `gitVersion`, `gitMajor` and `gitMinor` are set
     /// at link time: what the command says its version is.
-    version_packages: &'static [&'static str],
+    pub(crate) version_packages: &'static [&'static str],
 }
 
-static KUBERNETES: GoModule = GoModule {
+pub(crate) static KUBERNETES: GoModule = GoModule {
     name: "kubernetes",
     go_mod: include_str!("../go/kubernetes/go.mod"),
     go_sum: include_str!("../go/kubernetes/go.sum"),
     requires: "k8s.io/kubernetes",
 };
 
-static ETCD: GoModule = GoModule {
+pub(crate) static ETCD: GoModule = GoModule {
     name: "etcd",
     go_mod: include_str!("../go/etcd/go.mod"),
     go_sum: include_str!("../go/etcd/go.sum"),
     requires: "go.etcd.io/etcd/server/v3",
 };
+
+pub(crate) static KIND: GoModule = GoModule {
+    name: "kind",
+    go_mod: include_str!("../go/kind/go.mod"),
+    go_sum: include_str!("../go/kind/go.sum"),
+    requires: "sigs.k8s.io/kind",
+};
+
+static HELM: GoModule = GoModule {
+    name: "helm",
+    go_mod: include_str!("../go/helm/go.mod"),
+    go_sum: include_str!("../go/helm/go.sum"),
+    requires: "helm.sh/helm/v4",
+};
+
+/// Where Kubernetes' own commands keep their version.
+pub(crate) const COMPONENT_VERSION: &[&str] = &["k8s.io/component-base/version"];
 
 /// What a control plane consists of.
 pub(crate) static CONTROL_PLANE: [GoCommand; 3] = [
@@ -65,7 +82,7 @@ pub(crate) static CONTROL_PLANE: [GoCommand; 3] = [
         name: "kube-apiserver",
         module: &KUBERNETES,
         package: "k8s.io/kubernetes/cmd/kube-apiserver",
-        version_packages: &["k8s.io/component-base/version"],
+        version_packages: COMPONENT_VERSION,
     },
     GoCommand {
         name: "etcd",
@@ -83,6 +100,27 @@ pub(crate) static CONTROL_PLANE: [GoCommand; 3] = [
         ],
     },
 ];
+
+/// The version of Kubernetes that is built, for example `v1.36.3`.
+pub(crate) fn kubernetes_version() -> Result<&'static str> {
+    KUBERNETES.version()
+}
+
+/// What makes clusters whose nodes are containers.
+pub(crate) static KIND_COMMAND: [GoCommand; 1] = [GoCommand {
+    name: "kind",
+    module: &KIND,
+    package: "sigs.k8s.io/kind",
+    version_packages: &[],
+}];
+
+/// What installs charts.
+pub(crate) static HELM_COMMAND: [GoCommand; 1] = [GoCommand {
+    name: "helm",
+    module: &HELM,
+    package: "helm.sh/helm/v4/cmd/helm",
+    version_packages: &[],
+}];
 
 impl GoModule {
     /// The version that go.mod requires of the module with the commands, for

@@ -36,7 +36,7 @@ mod reserved_port;
 mod server_files;
 
 pub use access::Subject;
-pub use binaries::Binaries;
+pub use binaries::{Binaries, obtain_helm, obtain_kind};
 pub use cache::whole_folder;
 pub use control_plane::ControlPlane;
 pub use environment::cache_folder;
