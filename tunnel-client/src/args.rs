@@ -12,6 +12,8 @@ use tunnel_protocol::ClusterName;
 use tunnel_protocol::cluster_name::ClusterNameError;
 
 use crate::backoff::Backoff;
+use crate::proxy::Proxy;
+use crate::proxy_environment::{ProxyVariableError, proxy_for};
 use crate::server_url::{ServerUrl, ServerUrlError};
 use crate::token_source::{TokenSource, TokenSourceError};
 
@@ -20,7 +22,8 @@ use crate::token_source::{TokenSource, TokenSourceError};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Args {
-    /// The tunnel-server, like `https://clusters.example.com`
+    /// The tunnel-server, like `https://clusters.example.com`; dialled through the
+    /// HTTP proxy that HTTPS_PROXY or ALL_PROXY names, unless NO_PROXY excepts it
     #[arg(long, env = "TUNNEL_CLIENT_SERVER", value_name = "URL")]
     pub server: String,
     /// The file that holds the connector token; without it, the environment's
@@ -38,7 +41,8 @@ pub struct Args {
         value_name = "HOST:PORT"
     )]
     pub upstream: Authority,
-    /// Certificate authorities to trust instead of the system's, PEM
+    /// Certificate authorities to trust instead of the system's, PEM; for an https
+    /// proxy, too
     #[arg(long, env = "TUNNEL_CLIENT_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// The address of /livez, /readyz and /metrics
@@ -98,6 +102,7 @@ pub struct Args {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) server: ServerUrl,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) token: TokenSource,
     pub(crate) subdomain: Option<ClusterName>,
     pub(crate) upstream: Authority,
@@ -119,6 +124,9 @@ pub enum ConfigError {
         /// What is wrong.
         cause: ServerUrlError,
     },
+    /// `HTTPS_PROXY` and its like.
+    #[error(transparent)]
+    Proxy(#[from] ProxyVariableError),
     /// `--subdomain`.
     #[error("--subdomain: {0}")]
     Subdomain(#[from] ClusterNameError),
@@ -138,6 +146,9 @@ impl TryFrom<Args> for Config {
             text: args.server,
             cause,
         })?;
+        let proxy = proxy_for(&server, |name| {
+            Some(std::env::var_os(name)?.to_string_lossy().into_owned())
+        })?;
         if args.upstream.port().is_none() {
             return Err(ConfigError::Upstream(args.upstream.to_string()));
         }
@@ -149,6 +160,7 @@ impl TryFrom<Args> for Config {
         let millis = Duration::from_millis;
         Ok(Self {
             server,
+            proxy,
             token,
             subdomain: args
                 .subdomain

@@ -55,7 +55,11 @@ impl Connector {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let dialer = Dialer::new(config.server.clone(), config.ca_file.as_deref())?;
+        let dialer = Dialer::new(
+            config.server.clone(),
+            config.proxy.clone(),
+            config.ca_file.as_deref(),
+        )?;
         let admin_listener = listen(config.admin).await?;
         let tasks = Tasks::new();
         let metrics = Metrics::default();
@@ -87,7 +91,7 @@ impl Connector {
     /// # Errors
     /// [`RefusedForGood`]: the server's own word that trying again is pointless.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RefusedForGood> {
-        tracing::info!(server = %self.config.server, admin = %self.admin_address, "started");
+        tracing::info!(server = %self.config.server, proxy = self.dialer.proxy(), admin = %self.admin_address, "started");
         let draining = CancellationToken::new();
         let admin_tasks = Tasks::new();
         let Self {

@@ -1,6 +1,7 @@
 //! Makes a cluster's local port reachable through a tunnel-server.
 //!
-//! The [`connector`] runs the [`linker`], which keeps a link: it [`dial`]s, shakes hands ([`handshake`]),
+//! The [`connector`] runs the [`linker`], which keeps a link: it [`dial`]s, through a [`proxy`] if the
+//! [`proxy_environment`] names one, shakes hands ([`handshake`]),
 //! serves the [`link`] and, when that ends, waits as [`backoff`] says. Each
 //! request that comes over the link is [`relay`]ed to the [`upstream`].
 
@@ -13,6 +14,8 @@ mod handshake;
 mod link;
 mod linker;
 mod metrics;
+mod proxy;
+mod proxy_environment;
 mod relay;
 mod server_url;
 mod token_source;
@@ -21,3 +24,4 @@ mod upstream;
 pub use args::{Args, Config, ConfigError};
 pub use connector::{BuildError, Connector};
 pub use handshake::RefusedForGood;
+pub use proxy_environment::ProxyVariableError;

@@ -116,7 +116,7 @@ impl Linker {
                 _ => Duration::ZERO,
             };
             let wait = asked.min(LONGEST_ASKED) + self.backoff.next_wait(rand::random());
-            tracing::warn!(server = %self.dialer.server(), %error, next_try_ms = wait.as_millis() as u64, "no link");
+            tracing::warn!(server = %self.dialer.server(), proxy = self.dialer.proxy(), %error, next_try_ms = wait.as_millis() as u64, "no link");
             sleep(wait).await;
         }
     }

@@ -66,15 +66,19 @@ impl std::str::FromStr for ServerUrl {
 impl ServerUrl {
     /// The `Host` header of the handshake.
     pub(crate) fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
+        let whole = self.host_and_port();
+        match whole.strip_suffix(":443") {
+            Some(host) => host.to_owned(),
+            None => whole,
+        }
+    }
+
+    /// What a proxy is asked for.
+    pub(crate) fn host_and_port(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
         } else {
-            self.host.clone()
-        };
-        if self.port == 443 {
-            host
-        } else {
-            format!("{host}:{}", self.port)
+            format!("{}:{}", self.host, self.port)
         }
     }
 }
