@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use service_kit::telemetry::LogArgs;
+use thiserror::Error;
 
-use crate::filter::{Filter, FilterError};
+use crate::filter::{Filter, FilterError, Protection, ProtectionError};
 
 /// kubectl proxy in Rust: serves the Kubernetes API on a local port, with the
 /// credential of the pod's service account or of a kubeconfig.
@@ -50,6 +51,18 @@ pub struct Args {
     /// Refuse nothing; this is dangerous, as any web page can then call the API
     #[arg(long)]
     pub disable_filter: bool,
+    /// Keep callers out of these namespaces, and from the Secrets of all namespaces
+    /// at once, whatever the filter accepts and the role allows
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',')]
+    pub protect_namespaces: Vec<String>,
+    /// Refuse tokens of service accounts (`serviceaccounts/*/token`), whatever the
+    /// filter accepts and the role allows
+    #[arg(long)]
+    pub reject_token_requests: bool,
+    /// Answer only requests with the secret in this file, which is made if it is
+    /// not there; tunnel-client reads it with --sidecar-secret-file
+    #[arg(long, env = "PROXY_SIDECAR_SECRET_FILE", value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
     /// Replace a caller's own Authorization by this proxy's
     #[arg(long)]
     pub require_own_credential: bool,
@@ -89,14 +102,27 @@ pub struct Config {
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) context: Option<String>,
     pub(crate) filter: Option<Filter>,
+    pub(crate) protection: Option<Protection>,
+    pub(crate) secret_file: Option<PathBuf>,
     pub(crate) require_own_credential: bool,
     pub(crate) drain: Duration,
 }
 
-impl TryFrom<Args> for Config {
-    type Error = FilterError;
+/// A flag that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Of the filter's.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// `--protect-namespaces`.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
+}
 
-    fn try_from(args: Args) -> Result<Self, FilterError> {
+impl TryFrom<Args> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: Args) -> Result<Self, ConfigError> {
         let filter = (!args.disable_filter)
             .then(|| {
                 Filter::new(
@@ -113,6 +139,8 @@ impl TryFrom<Args> for Config {
             kubeconfig: args.kubeconfig,
             context: args.context,
             filter,
+            protection: Protection::new(args.protect_namespaces, args.reject_token_requests)?,
+            secret_file: args.secret_file,
             require_own_credential: args.require_own_credential,
             drain: Duration::from_secs(args.drain_seconds),
         })

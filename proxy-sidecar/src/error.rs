@@ -11,10 +11,13 @@ use thiserror::Error;
 use tunnel_protocol::Failure;
 
 use crate::filter::Refused;
+use crate::secret::NoSecret;
 use crate::upstream::UpstreamError;
 
 #[derive(Debug, Error)]
 pub(crate) enum ProxyError {
+    #[error(transparent)]
+    Secret(#[from] NoSecret),
     #[error("malformed request: {0}")]
     Framing(#[from] FramingError),
     #[error("malformed request: {0}")]
@@ -32,7 +35,17 @@ pub(crate) enum ProxyError {
 impl ProxyError {
     pub(crate) fn response(&self) -> Response<RelayBody> {
         let (code, failure, message) = match self {
+            Self::Secret(_) => (
+                StatusCode::UNAUTHORIZED,
+                Failure::SidecarSecret,
+                self.to_string(),
+            ),
             Self::Framing(_) | Self::Upgrade(_) | Self::Upstream(UpstreamError::Target) => (
+                StatusCode::BAD_REQUEST,
+                Failure::BadRequest,
+                self.to_string(),
+            ),
+            Self::Refused(Refused::Ambiguous(_)) => (
                 StatusCode::BAD_REQUEST,
                 Failure::BadRequest,
                 self.to_string(),

@@ -1,7 +1,7 @@
 //! kubectl proxy in Rust.
 //!
-//! A request's way: [`proxy`] takes it, the [`filter`] decides, [`credential`]
-//! gives the `Authorization` header, and the [`upstream`] sends it on, to be
+//! A request's way: [`proxy`] takes it, the [`secret`] proves it, the [`filter`]
+//! decides, [`credential`] gives the `Authorization` header, and the [`upstream`] sends it on, to be
 //! answered or to be spliced after an upgrade.
 
 pub mod args;
@@ -11,9 +11,11 @@ mod error;
 pub mod filter;
 mod metrics;
 mod proxy;
+mod secret;
 mod sidecar;
 mod token_file;
 mod upstream;
 
-pub use args::{Args, Config};
+pub use args::{Args, Config, ConfigError};
+pub use secret::SecretError;
 pub use sidecar::{BuildError, Sidecar};

@@ -11,6 +11,7 @@ label_values! {
         Answered = "answered",
         Upgraded = "upgraded",
         Refused = "refused",
+        Unproved = "unproved",
         Failed = "failed",
     }
 }

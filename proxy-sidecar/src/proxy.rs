@@ -1,4 +1,4 @@
-//! One request, in order: framing, filter, upstream, and the answer or the
+//! One request, in order: secret, framing, filter, upstream, and the answer or the
 //! switch of protocols.
 
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::{RelayBody, framing, headers, upgrade};
 use hyper::body::Incoming;
@@ -22,14 +22,17 @@ use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::Protocol;
 
 use crate::error::ProxyError;
-use crate::filter::Filter;
+use crate::filter::{Filter, Protection};
 use crate::metrics::{Metrics, Outcome};
+use crate::secret::Secret;
 use crate::upstream::Upstream;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What every request needs.
 pub(crate) struct Proxy {
+    pub(crate) secret: Option<Secret>,
+    pub(crate) protection: Option<Protection>,
     pub(crate) filter: Option<Filter>,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
@@ -53,11 +56,10 @@ impl Proxy {
             match proxy.forward(request, peer).await {
                 Ok(response) => response,
                 Err(error) => {
-                    let refused = matches!(error, ProxyError::Refused(_));
-                    proxy.metrics.count(if refused {
-                        Outcome::Refused
-                    } else {
-                        Outcome::Failed
+                    proxy.metrics.count(match &error {
+                        ProxyError::Secret(_) => Outcome::Unproved,
+                        ProxyError::Refused(_) => Outcome::Refused,
+                        _ => Outcome::Failed,
                     });
                     tracing::info!(%error, "not forwarded");
                     error.response()
@@ -73,9 +75,19 @@ impl Proxy {
         peer: IpAddr,
     ) -> Result<Response<RelayBody>, ProxyError> {
         let open = self.metrics.open();
+        // First of all: a stranger learns nothing, not even what the filter says.
+        if let Some(secret) = &self.secret {
+            secret.check(request.headers())?;
+        }
+        if is_ping(&request) {
+            return Ok(Response::new(http_relay::body::empty()));
+        }
         let asked = upgrade::requested(request.headers())?;
         let (mut parts, body) = request.into_parts();
         framing::take(&mut parts.headers)?;
+        if let Some(protection) = &self.protection {
+            protection.check(&parts)?;
+        }
         if let Some(filter) = &self.filter {
             filter.check(&parts, asked.is_some())?;
         }
@@ -159,6 +171,12 @@ impl Proxy {
         clean_answer(&mut end_to_end);
         Ok(upgrade::switching(end_to_end, asked))
     }
+}
+
+/// `OPTIONS *`, which asks for the server itself: answered here, as kubectl proxy
+/// does. tunnel-client looks with it whether its secret is accepted.
+fn is_ping(request: &Request<Incoming>) -> bool {
+    request.method() == Method::OPTIONS && request.uri().path() == "*"
 }
 
 fn answer(response: Response<Incoming>, open: Counted) -> Result<Response<RelayBody>, ProxyError> {

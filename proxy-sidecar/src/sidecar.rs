@@ -23,6 +23,7 @@ use crate::cluster::{self, ClusterError};
 use crate::credential::without_secrets;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
+use crate::secret::{Secret, SecretError};
 use crate::upstream::Upstream;
 
 /// Connections at once. Each watch of the tunnel is one, and the port is local.
@@ -42,6 +43,9 @@ pub enum BuildError {
     /// kube-client cannot use the cluster's certificates or credential.
     #[error("the cluster's configuration cannot be used: {0}")]
     Client(String),
+    /// `--secret-file`.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A port is taken.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
@@ -59,7 +63,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Reads the cluster's configuration and opens both ports. Calls nobody.
+    /// Reads the cluster's configuration, makes the secret, and opens both ports. Calls nobody.
     ///
     /// # Errors
     /// [`BuildError`].
@@ -70,7 +74,12 @@ impl Sidecar {
         let upstream = Upstream::new(cluster, config.require_own_credential)
             .await
             .map_err(|error| BuildError::Client(without_secrets(&error)))?;
-        if config.filter.is_none() {
+        let secret = config
+            .secret_file
+            .as_deref()
+            .map(Secret::take_or_make)
+            .transpose()?;
+        if config.filter.is_none() && secret.is_none() {
             tracing::warn!(
                 "the request filter is off: any web page can call the API through this port"
             );
@@ -78,6 +87,8 @@ impl Sidecar {
         let listener = listen(config.listen).await?;
         let admin_listener = listen(config.admin).await?;
         let proxy = Proxy {
+            secret,
+            protection: config.protection,
             filter: config.filter,
             upstream,
             metrics: Metrics::default(),

@@ -30,6 +30,7 @@ macro_rules! failures {
                         | Self::BadAnswer
                         | Self::SidecarUnreachable
                         | Self::SidecarBroken
+                        | Self::SidecarSecret
                         | Self::Filtered
                         | Self::ApiServerUnreachable
                         | Self::ApiServerBroken
@@ -75,6 +76,8 @@ failures! {
     SidecarUnreachable = "sidecar-unreachable",
     /// The sidecar ended the connection before it answered.
     SidecarBroken = "sidecar-broken",
+    /// tunnel-client has no secret for the sidecar, or the sidecar another one.
+    SidecarSecret = "sidecar-secret",
     /// The sidecar's filter refused the request.
     Filtered = "filtered",
     /// The sidecar could not reach the API server.

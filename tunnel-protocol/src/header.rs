@@ -12,6 +12,9 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("culvert-request-id")
 /// On an answer that the tunnel made, not the cluster: a [`crate::Failure`] code.
 pub const ERROR: HeaderName = HeaderName::from_static("culvert-error");
 
+/// From tunnel-client to its sidecar: the secret that the sidecar made.
+pub const SIDECAR_SECRET: HeaderName = HeaderName::from_static("culvert-sidecar-secret");
+
 /// On the link: which kind of stream this is; absent for a caller's request.
 pub const STREAM: HeaderName = HeaderName::from_static("culvert-stream");
 

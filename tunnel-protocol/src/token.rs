@@ -1,9 +1,10 @@
-//! Connector tokens and access tokens: a readable prefix for secret scanners,
-//! 256 random bits, and a checksum that tells a mistyped token from a revoked
-//! one without asking any store.
+//! Connector tokens, access tokens and the sidecar's secret: a readable prefix
+//! for secret scanners, 256 random bits, and a checksum that tells a mistyped
+//! token from a revoked one without asking any store.
 //!
-//! Shape: `culvert_connector_` or `culvert_access_`, 52 characters of lower-case
-//! base32 (RFC 4648, no padding), 7 more for the CRC-32 of all before them.
+//! Shape: `culvert_connector_`, `culvert_access_` or `culvert_sidecar_`, 52
+//! characters of lower-case base32 (RFC 4648, no padding), 7 more for the CRC-32
+//! of all before them.
 
 use std::fmt;
 
@@ -27,6 +28,8 @@ pub enum TokenKind {
     Connector,
     /// A caller's own credential.
     Access,
+    /// proxy-sidecar's requests need it; made by the sidecar for its tunnel-client.
+    Sidecar,
 }
 
 impl TokenKind {
@@ -36,6 +39,7 @@ impl TokenKind {
         match self {
             Self::Connector => "culvert_connector_",
             Self::Access => "culvert_access_",
+            Self::Sidecar => "culvert_sidecar_",
         }
     }
 }
@@ -59,6 +63,7 @@ fn article(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::Connector => "a connector token",
         TokenKind::Access => "an access token",
+        TokenKind::Sidecar => "a sidecar's secret",
     }
 }
 

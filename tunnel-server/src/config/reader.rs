@@ -25,7 +25,7 @@ pub(super) struct Section<'a> {
 fn without_tokens(fault: &str) -> String {
     let mut shown = String::new();
     let mut rest = fault;
-    let kinds = [TokenKind::Connector, TokenKind::Access];
+    let kinds = [TokenKind::Connector, TokenKind::Access, TokenKind::Sidecar];
     while let Some((at, prefix)) = kinds
         .iter()
         .filter_map(|kind| Some((rest.find(kind.prefix())?, kind.prefix())))

@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
+use super::Refused;
+
 /// Decides which requests are forwarded.
 #[derive(Clone, Debug)]
 pub struct Filter {
@@ -23,26 +25,6 @@ pub struct Filter {
 pub struct FilterError {
     flag: &'static str,
     cause: regex::Error,
-}
-
-/// Why a request was refused; the text names the flag that did it.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refused {
-    /// By `--reject-paths`.
-    #[error("the path is refused by --reject-paths")]
-    Path,
-    /// By `--reject-methods`.
-    #[error("the method is refused by --reject-methods")]
-    Method,
-    /// By `--accept-paths`.
-    #[error("the path is not accepted by --accept-paths")]
-    PathNotAccepted,
-    /// By `--accept-hosts`.
-    #[error("the Host header is not accepted by --accept-hosts")]
-    Host,
-    /// By `--accept-hosts`, for a web page.
-    #[error("the Origin header is not accepted by --accept-hosts")]
-    Origin,
 }
 
 /// A comma-separated list of regular expressions, in Go's sense: ASCII classes,

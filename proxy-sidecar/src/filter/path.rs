@@ -1,0 +1,161 @@
+//! A request's path as the API server's `RequestInfo` reads it: decoded once and
+//! split at slashes. Whatever somebody could read in another way is refused,
+//! except behind a proxy to a service or a pod, where it is theirs to read.
+
+use percent_encoding::percent_decode;
+use thiserror::Error;
+
+/// A path that could be read in two ways.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// As in `/api//v1`. An empty namespace means all of them.
+    #[error("the path has an empty segment")]
+    Empty,
+    /// As in `/api/../apis`.
+    #[error("the path has a dot segment")]
+    Dots,
+    /// As in `/api%2Fv1`.
+    #[error("the path has an encoded slash")]
+    Slash,
+    /// As in `/api/%2561`, or what is no escape at all.
+    #[error("the path has an escape that is damaged or escaped itself")]
+    Escape,
+}
+
+/// A path that can be read in one way only.
+#[derive(Debug)]
+pub(super) struct ApiPath {
+    segments: Vec<Vec<u8>>,
+}
+
+/// Where a proxy to something of its own begins, as the count of segments before.
+const SERVICE_OR_POD: usize = 7;
+
+impl ApiPath {
+    pub(super) fn read(raw: &str) -> Result<Self, Ambiguous> {
+        let raw = raw.strip_prefix('/').unwrap_or(raw);
+        // The API server does not mind one slash at the end.
+        let raw = raw.strip_suffix('/').unwrap_or(raw);
+        if raw.is_empty() {
+            return Ok(Self {
+                segments: Vec::new(),
+            });
+        }
+        let mut segments = Vec::new();
+        for segment in raw.split('/') {
+            let decoded = decode(segment)?;
+            if !leads_elsewhere(&segments) {
+                must_be_plain(&decoded)?;
+            }
+            segments.push(decoded);
+        }
+        Ok(Self { segments })
+    }
+
+    /// The words between the slashes; those that are decoded separate, too.
+    pub(super) fn words(&self) -> Vec<&[u8]> {
+        self.segments
+            .iter()
+            .flat_map(|segment| segment.split(|byte| *byte == b'/'))
+            .filter(|word| !word.is_empty())
+            .collect()
+    }
+}
+
+fn decode(segment: &str) -> Result<Vec<u8>, Ambiguous> {
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if segment.split('%').skip(1).all(is_escape) {
+        Ok(percent_decode(segment.as_bytes()).collect())
+    } else {
+        Err(Ambiguous::Escape)
+    }
+}
+
+fn must_be_plain(segment: &[u8]) -> Result<(), Ambiguous> {
+    match segment {
+        b"" => Err(Ambiguous::Empty),
+        b"." | b".." => Err(Ambiguous::Dots),
+        _ if segment.contains(&b'/') => Err(Ambiguous::Slash),
+        // No name in Kubernetes has one.
+        _ if segment.contains(&b'%') => Err(Ambiguous::Escape),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what follows these is a service's or a pod's own path.
+fn leads_elsewhere(segments: &[Vec<u8>]) -> bool {
+    let segment = |at: usize| segments.get(at).map_or(&[][..], Vec::as_slice);
+    segments.len() >= SERVICE_OR_POD
+        && segment(0) == b"api"
+        && segment(2) == b"namespaces"
+        && matches!(segment(4), b"services" | b"pods")
+        && segment(6) == b"proxy"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_decoded_once() {
+        for (raw, words) in [
+            ("/", "" as &str),
+            ("/api", "api"),
+            ("/api/v1/", "api v1"),
+            ("/%61pi/v1/namespaces/%78/pods", "api v1 namespaces x pods"),
+            (
+                "/api/v1/namespaces/x/services/y:http/proxy//a/../%2e/b%2Fc/%2520/",
+                "api v1 namespaces x services y:http proxy a .. . b c %20",
+            ),
+            (
+                "/api/v1/namespaces/x/%70ods/y/prox%79/a%2fb",
+                "api v1 namespaces x pods y proxy a b",
+            ),
+        ] {
+            let path = ApiPath::read(raw).unwrap();
+            let read: Vec<_> = path
+                .words()
+                .into_iter()
+                .map(String::from_utf8_lossy)
+                .collect();
+            assert_eq!(read.join(" "), words, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways() {
+        for (raw, why) in [
+            ("//api/v1", Ambiguous::Empty),
+            ("/api//v1", Ambiguous::Empty),
+            ("/api/v1//", Ambiguous::Empty),
+            ("/api/v1/namespaces//secrets", Ambiguous::Empty),
+            ("/api/./v1", Ambiguous::Dots),
+            ("/api/%2e%2E/v1", Ambiguous::Dots),
+            ("/api/v1/namespaces/x/..", Ambiguous::Dots),
+            ("/api%2Fv1", Ambiguous::Slash),
+            ("/api/v1/namespaces/x%2f", Ambiguous::Slash),
+            ("/api/v1/%2573ecrets", Ambiguous::Escape),
+            ("/api/v1/%zz", Ambiguous::Escape),
+            ("/api/v1/%2", Ambiguous::Escape),
+            ("/api/v1/nodes/x/proxy/%2565xec", Ambiguous::Escape),
+            ("/api/v1/nodes/x/proxy/a/../exec", Ambiguous::Dots),
+            // No proxy to a service or a pod, although nearly.
+            ("/api/v1/namespaces/x/services/y/status/..", Ambiguous::Dots),
+            (
+                "/api/v1/namespaces/x/configmaps/y/proxy/..",
+                Ambiguous::Dots,
+            ),
+            ("/apis/v1/namespaces/x/services/y/proxy/..", Ambiguous::Dots),
+            (
+                "/api/v1/namespaces/x/services/y%2Fproxy/..",
+                Ambiguous::Slash,
+            ),
+            ("/api/v1/namespaces/x/services/y/proxy/%", Ambiguous::Escape),
+        ] {
+            assert_eq!(ApiPath::read(raw).unwrap_err(), why, "{raw}");
+        }
+    }
+}
