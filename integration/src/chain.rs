@@ -38,6 +38,8 @@ pub struct ChainOptions {
     pub upstream: Option<SocketAddr>,
     pub sidecar_arguments: Vec<String>,
     pub client_arguments: Vec<String>,
+    /// Environment variables of tunnel-client's.
+    pub client_variables: Vec<(String, String)>,
     pub server_arguments: Vec<String>,
 }
 
@@ -277,6 +279,13 @@ impl Chain {
         Ok(())
     }
 
+    /// Starts the client again, with these environment variables.
+    pub async fn restart_client_with(&mut self, variables: &[(&str, &str)]) -> Result<()> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.options.client_variables = variables.iter().map(owned).collect();
+        self.restart_client().await
+    }
+
     /// Where tunnel-client relays.
     pub fn upstream(&self) -> Result<SocketAddr> {
         self.options
@@ -342,7 +351,8 @@ async fn start_client(
 ) -> Result<Service> {
     let mut arguments = client_arguments(server, upstream);
     arguments.extend(options.client_arguments.iter().cloned());
-    Service::start(spawner, "tunnel-client", &arguments, folder).await
+    let variables = &options.client_variables;
+    Service::start_with(spawner, "tunnel-client", &arguments, variables, folder).await
 }
 
 /// tunnel-client's flags in a chain: by the loopback address, which the

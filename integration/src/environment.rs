@@ -115,6 +115,7 @@ impl ChainOptions {
             upstream: None,
             sidecar_arguments: Vec::new(),
             client_arguments: Vec::new(),
+            client_variables: Vec::new(),
             server_arguments: Vec::new(),
         }
     }

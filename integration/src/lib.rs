@@ -27,4 +27,5 @@ pub mod server_config;
 pub mod service;
 pub mod suite;
 pub mod switch;
+pub mod tinyproxy;
 pub mod wait;

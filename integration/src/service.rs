@@ -34,6 +34,18 @@ impl Service {
         Self::start_binary(spawner, name, &culvert(name)?, "trace", arguments, folder).await
     }
 
+    /// As [`Self::start`], with environment variables of its own.
+    pub async fn start_with(
+        spawner: &Spawner,
+        name: &'static str,
+        arguments: &[String],
+        variables: &[(String, String)],
+        folder: &Path,
+    ) -> Result<Self> {
+        let binary = culvert(name)?;
+        Self::start_process(spawner, name, &binary, "trace", arguments, variables, folder).await
+    }
+
     /// Starts a binary and waits for the line in its log with its addresses.
     pub async fn start_binary(
         spawner: &Spawner,
@@ -43,16 +55,29 @@ impl Service {
         arguments: &[String],
         folder: &Path,
     ) -> Result<Self> {
+        Self::start_process(spawner, name, binary, log_level, arguments, &[], folder).await
+    }
+
+    async fn start_process(
+        spawner: &Spawner,
+        name: &'static str,
+        binary: &Path,
+        log_level: &str,
+        arguments: &[String],
+        variables: &[(String, String)],
+        folder: &Path,
+    ) -> Result<Self> {
         let mut arguments = arguments.to_vec();
         arguments.extend(["--log-level", log_level, "--log-format", "json"].map(str::to_owned));
         let log = folder.join(format!("{name}.log"));
         let offset = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
-        let mut process = spawner.spawn(&Program {
+        let program = Program {
             name,
             binary,
             arguments: &arguments,
             folder,
-        })?;
+        };
+        let mut process = spawner.spawn_with(&program, variables)?;
         let started = until(&format!("the start of {name}"), UP, || {
             let started = lines(&log, offset)
                 .into_iter()

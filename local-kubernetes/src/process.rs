@@ -13,6 +13,16 @@ use anyhow::{Context, Result};
 use crate::environment;
 use crate::log_tail::log_tail;
 
+/// Whatever is started here talks on loopback, where no proxy leads.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
 /// Starts processes from one thread of its own, which lives as long as the
 /// `Spawner`.
 ///
@@ -72,6 +82,18 @@ impl Spawner {
     /// # Errors
     /// If the log or the binary cannot be opened.
     pub fn spawn(&self, program: &Program<'_>) -> Result<Process> {
+        self.spawn_with(program, &[])
+    }
+
+    /// As [`Self::spawn`], with environment variables of its own.
+    ///
+    /// # Errors
+    /// If the log or the binary cannot be opened.
+    pub fn spawn_with(
+        &self,
+        program: &Program<'_>,
+        variables: &[(String, String)],
+    ) -> Result<Process> {
         let Program { name, folder, .. } = *program;
         let log = folder.join(format!("{name}.log"));
         let output = File::options()
@@ -80,9 +102,13 @@ impl Spawner {
             .open(&log)
             .with_context(|| format!("cannot open {}", log.display()))?;
         let mut command = signalled_at_parent_death("KILL", program.binary);
+        for variable in PROXY_VARIABLES {
+            command.env_remove(variable);
+        }
         command
             .args(program.arguments)
             .current_dir(folder)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             // Ctrl-C in a terminal goes to the owner alone, which then stops
             // its children in order.
             .process_group(0)

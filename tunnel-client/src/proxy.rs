@@ -33,11 +33,11 @@ pub(crate) struct Proxy {
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
     #[error(
-        "it asks for a user and a password (407): put them into the URL that names the proxy, percent-encoded"
+        "it asks for a user and a password ({0}): put them into the URL that names the proxy, percent-encoded"
     )]
-    AsksForCredentials,
-    #[error("it does not take the user and password that its URL holds (407)")]
-    WrongCredentials,
+    AsksForCredentials(u16),
+    #[error("it does not take the user and password that its URL holds ({0})")]
+    WrongCredentials(u16),
     #[error("it does not allow connections to {0} (403)")]
     Forbidden(String),
     #[error("it answered {status} when asked for {target}")]
@@ -85,10 +85,14 @@ impl Proxy {
             status if status.is_success() => {
                 hyper::upgrade::on(&mut response).await.map_err(broken)
             }
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED if self.credentials.is_none() => {
-                Err(ConnectError::AsksForCredentials)
+            // tinyproxy says 401 to a wrong password.
+            status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
+                Err(if self.credentials.is_none() {
+                    ConnectError::AsksForCredentials(status.as_u16())
+                } else {
+                    ConnectError::WrongCredentials(status.as_u16())
+                })
             }
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(ConnectError::WrongCredentials),
             StatusCode::FORBIDDEN => Err(ConnectError::Forbidden(target.to_owned())),
             status => Err(ConnectError::Refused {
                 status,

@@ -27,6 +27,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["curl", "--version"], "curl"),
     (&["setpriv", "--version"], "util-linux"),
     (&["python3", "-c", "import venv, ensurepip"], "python3-venv"),
+    (&["tinyproxy", "-v"], "tinyproxy-bin"),
 ];
 
 /// Makes sure that every command is there.
