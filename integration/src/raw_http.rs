@@ -158,11 +158,17 @@ impl RawUpstream {
                 .context("nobody called the upstream")??;
             stream.set_nodelay(true)?;
             let mut connection = Connection::new(stream);
-            // tunnel-client looks whether its upstream is there.
             if connection.more().await?.is_some() {
                 continue;
             }
             let head = connection.head().await?;
+            if head.starts_with("OPTIONS * ") {
+                // tunnel-client looks whether its upstream is there; or it looked,
+                // and waits for the answer no more.
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                drop(connection.send(answer).await);
+                continue;
+            }
             return Ok((connection, head));
         }
     }

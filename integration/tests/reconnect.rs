@@ -435,7 +435,7 @@ async fn admin_ports(environment: Arc<Environment>) -> Result<()> {
     }
 
     chain.sidecar.as_mut().context("no sidecar")?.kill()?;
-    readiness(&chain.client, Err("nothing listens at")).await?;
+    readiness(&chain.client, Err("cannot reach")).await?;
     ensure!(chain.client.admin_page("/livez").await?.0 == 200);
     chain.restart_sidecar().await?;
     readiness(&chain.client, Ok(())).await?;

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use proxy_sidecar::{Args, Config, Sidecar};
-use service_kit::{exit, runtime, shutdown, telemetry, tls};
+use service_kit::{exit, private_process, runtime, shutdown, telemetry, tls};
 
 fn main() -> ExitCode {
     exit::code(start())
 }
 
 fn start() -> anyhow::Result<()> {
+    private_process::make().context("cannot keep other processes out of this one")?;
     let args = Args::parse();
     telemetry::init(&args.log);
     tls::install_provider();

@@ -6,6 +6,7 @@ pub mod exit;
 pub mod file_watch;
 pub mod http_server;
 pub mod metrics;
+pub mod private_process;
 pub mod runtime;
 pub mod shutdown;
 pub mod tasks;

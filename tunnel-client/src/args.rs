@@ -41,6 +41,10 @@ pub struct Args {
         value_name = "HOST:PORT"
     )]
     pub upstream: Authority,
+    /// The file in which proxy-sidecar leaves the secret that it asks for, as its
+    /// --secret-file; waited for
+    #[arg(long, env = "TUNNEL_CLIENT_SIDECAR_SECRET_FILE", value_name = "FILE")]
+    pub sidecar_secret_file: Option<PathBuf>,
     /// Certificate authorities to trust instead of the system's, PEM; for an https
     /// proxy, too
     #[arg(long, env = "TUNNEL_CLIENT_CA_FILE", value_name = "FILE")]
@@ -106,6 +110,7 @@ pub struct Config {
     pub(crate) token: TokenSource,
     pub(crate) subdomain: Option<ClusterName>,
     pub(crate) upstream: Authority,
+    pub(crate) sidecar_secret_file: Option<PathBuf>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) admin: SocketAddr,
     pub(crate) backoff: Backoff,
@@ -168,6 +173,7 @@ impl TryFrom<Args> for Config {
                 .map(ClusterName::parse)
                 .transpose()?,
             upstream: args.upstream,
+            sidecar_secret_file: args.sidecar_secret_file,
             ca_file: args.ca_file,
             admin: args.admin_address,
             backoff: Backoff::new(

@@ -2,16 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use service_kit::admin::{Admin, listen};
 use service_kit::tasks::Tasks;
 use service_kit::tls::TlsError;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::handshake::Hello;
 
@@ -20,11 +17,10 @@ use crate::dial::Dialer;
 use crate::handshake::RefusedForGood;
 use crate::linker::Linker;
 use crate::metrics::Metrics;
+use crate::probe::Probe;
 use crate::relay::Relay;
+use crate::sidecar_secret::SidecarSecret;
 use crate::upstream::Upstream;
-
-/// How often the sidecar's port is tried, for readiness.
-const PROBE: Duration = Duration::from_secs(2);
 
 /// Why the connector cannot start.
 #[derive(Debug, Error)]
@@ -42,6 +38,7 @@ pub struct Connector {
     config: Config,
     dialer: Dialer,
     relay: Arc<Relay>,
+    secret: Option<Arc<SidecarSecret>>,
     metrics: Metrics,
     admin_listener: TcpListener,
     admin_address: SocketAddr,
@@ -63,13 +60,16 @@ impl Connector {
         let admin_listener = listen(config.admin).await?;
         let tasks = Tasks::new();
         let metrics = Metrics::default();
-        let upstream = Upstream::new(config.upstream.clone());
+        let secret = config.sidecar_secret_file.clone();
+        let secret = secret.map(SidecarSecret::new).map(Arc::new);
+        let upstream = Upstream::new(config.upstream.clone(), secret.clone());
         Ok(Self {
             dialer,
             relay: Arc::new(Relay {
                 upstream,
                 metrics: metrics.clone(),
             }),
+            secret,
             metrics,
             admin_address: admin_listener.local_addr()?,
             admin_listener,
@@ -98,18 +98,21 @@ impl Connector {
             config,
             dialer,
             relay,
+            secret,
             metrics,
             admin_listener,
             instance,
             tasks,
             ..
         } = self;
-        admin_tasks.spawner().spawn(admin(
-            config.clone(),
-            metrics.clone(),
-            draining.clone(),
-            admin_listener,
-        ));
+        let side = Side {
+            config: config.clone(),
+            metrics: metrics.clone(),
+            relay: relay.clone(),
+            secret: secret.clone(),
+            draining: draining.clone(),
+        };
+        admin_tasks.spawner().spawn(side.run(admin_listener));
 
         let mut linker = Linker {
             hello: Hello {
@@ -129,7 +132,13 @@ impl Connector {
             tasks,
         };
         let ended = {
-            let keeping = std::pin::pin!(linker.keep());
+            let keeping = std::pin::pin!(async {
+                // A link that can carry nothing would only draw callers.
+                if let Some(secret) = secret {
+                    secret.known().await;
+                }
+                linker.keep().await
+            });
             tokio::select! {
                 refused = keeping => Err(refused),
                 () = shutdown => Ok(()),
@@ -142,43 +151,51 @@ impl Connector {
     }
 }
 
-async fn admin(
+/// The admin port, and what its readiness is made from.
+struct Side {
     config: Config,
     metrics: Metrics,
+    relay: Arc<Relay>,
+    secret: Option<Arc<SidecarSecret>>,
     draining: CancellationToken,
-    listener: TcpListener,
-) {
-    let mut registry = Registry::default();
-    metrics.register(&mut registry);
-    let sidecar = Arc::new(AtomicBool::new(false));
-    let answers = sidecar.clone();
-    let upstream = config.upstream.clone();
-    let ready = move || {
-        if draining.is_cancelled() {
-            Err("draining".to_owned())
-        } else if !metrics.has_link() {
-            Err(format!("no link to {}", config.server))
-        } else if !sidecar.load(Ordering::Relaxed) {
-            Err(format!("nothing listens at {}", config.upstream))
-        } else {
-            Ok(())
-        }
-    };
-    let probing = async {
-        loop {
-            let connecting = timeout(PROBE, TcpStream::connect(upstream.as_str()));
-            // Closed at once: an open one would hold one of the sidecar's places.
-            let connected = matches!(connecting.await, Ok(Ok(_)));
-            answers.store(connected, Ordering::Relaxed);
-            sleep(PROBE).await;
-        }
-    };
-    tokio::select! {
-        served = Admin::new(Arc::new(ready), registry).serve(listener) => {
-            if let Err(error) = served {
-                tracing::error!(%error, "the admin port failed");
+}
+
+impl Side {
+    async fn run(self, listener: TcpListener) {
+        let mut registry = Registry::default();
+        self.metrics.register(&mut registry);
+        let probe = Probe::new();
+        let ready = {
+            let probe = probe.clone();
+            let (config, metrics, draining) = (self.config, self.metrics, self.draining);
+            let secret = self.secret.clone();
+            move || {
+                if draining.is_cancelled() {
+                    return Err("draining".to_owned());
+                }
+                if let Some(secret) = &secret {
+                    secret.header().map_err(|error| error.to_string())?;
+                }
+                if !metrics.has_link() {
+                    return Err(format!("no link to {}", config.server));
+                }
+                probe.last()
             }
+        };
+        let following = async {
+            match &self.secret {
+                Some(secret) => secret.follow().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            served = Admin::new(Arc::new(ready), registry).serve(listener) => {
+                if let Err(error) = served {
+                    tracing::error!(%error, "the admin port failed");
+                }
+            }
+            () = probe.ask(&self.relay.upstream) => {}
+            () = following => {}
         }
-        () = probing => {}
     }
 }

@@ -3,7 +3,8 @@
 //! The [`connector`] runs the [`linker`], which keeps a link: it [`dial`]s, through a [`proxy`] if the
 //! [`proxy_environment`] names one, shakes hands ([`handshake`]),
 //! serves the [`link`] and, when that ends, waits as [`backoff`] says. Each
-//! request that comes over the link is [`relay`]ed to the [`upstream`].
+//! request that comes over the link is [`relay`]ed to the [`upstream`], with the [`sidecar_secret`],
+//! and a [`probe`] looks whether that answers.
 
 pub mod args;
 mod backoff;
@@ -14,10 +15,12 @@ mod handshake;
 mod link;
 mod linker;
 mod metrics;
+mod probe;
 mod proxy;
 mod proxy_environment;
 mod relay;
 mod server_url;
+mod sidecar_secret;
 mod token_source;
 mod upstream;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use service_kit::{exit, runtime, shutdown, telemetry, tls};
+use service_kit::{exit, private_process, runtime, shutdown, telemetry, tls};
 use tunnel_client::{Args, Config, Connector};
 
 fn main() -> ExitCode {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<()> {
+    private_process::make().context("cannot keep other processes out of this one")?;
     let args = Args::parse();
     telemetry::init(&args.log);
     tls::install_provider();

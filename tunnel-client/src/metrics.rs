@@ -12,6 +12,7 @@ label_values! {
         Upgraded = "upgraded",
         SidecarUnreachable = "sidecar_unreachable",
         SidecarBroken = "sidecar_broken",
+        SidecarSecret = "sidecar_secret",
         BadAnswer = "bad_answer",
     }
 }

@@ -10,7 +10,6 @@ use http_relay::framing::{self, FramingError};
 use http_relay::splice::{SpliceMeters, splice};
 use http_relay::{Inbound, RelayBody, headers, status, upgrade};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
@@ -23,7 +22,7 @@ use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
 
 use crate::metrics::{Metrics, Outcome};
-use crate::upstream::Upstream;
+use crate::upstream::{SendError, Upstream};
 
 /// Relays requests; shared by all links.
 pub(crate) struct Relay {
@@ -33,10 +32,8 @@ pub(crate) struct Relay {
 
 #[derive(Debug, Error)]
 enum RelayFailure {
-    #[error("cannot reach {upstream}: {cause}")]
-    Unreachable { upstream: String, cause: String },
-    #[error("the connection ended before an answer came: {0}")]
-    Broken(String),
+    #[error(transparent)]
+    Send(#[from] SendError),
     #[error("its answer is malformed: {0}")]
     Framing(#[from] FramingError),
     #[error("it switched to a protocol that was not asked for")]
@@ -86,7 +83,8 @@ impl Relay {
         parts.extensions = http::Extensions::new();
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
-            let response = self.send(Request::from_parts(parts, pass(body))).await?;
+            let request = Request::from_parts(parts, pass(body));
+            let response = self.upstream.send(request).await?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(RelayFailure::Switched);
             }
@@ -96,6 +94,7 @@ impl Relay {
         upgrade::ask(&mut parts.headers, asked.protocol);
         parts.method = asked.method.clone();
         let mut response = self
+            .upstream
             .send(Request::from_parts(parts, http_relay::body::empty()))
             .await?;
         if !upgrade::switched(&response, asked.protocol) {
@@ -137,23 +136,6 @@ impl Relay {
         Ok(Response::from_parts(parts, pass(outgoing)))
     }
 
-    async fn send(&self, request: Request<RelayBody>) -> Result<Response<Incoming>, RelayFailure> {
-        self.upstream
-            .send(request)
-            .await
-            .map_err(|error: legacy::Error| {
-                if error.is_connect() {
-                    let upstream = self.upstream.authority().to_string();
-                    RelayFailure::Unreachable {
-                        upstream,
-                        cause: error_chain(&error),
-                    }
-                } else {
-                    RelayFailure::Broken(error_chain(&error))
-                }
-            })
-    }
-
     fn answer(
         &self,
         response: Response<Incoming>,
@@ -173,10 +155,15 @@ impl Relay {
 
     fn failed(&self, failure: &RelayFailure) -> Response<RelayBody> {
         let (code, outcome) = match failure {
-            RelayFailure::Unreachable { .. } => {
+            RelayFailure::Send(SendError::Unreachable { .. }) => {
                 (Failure::SidecarUnreachable, Outcome::SidecarUnreachable)
             }
-            RelayFailure::Broken(_) => (Failure::SidecarBroken, Outcome::SidecarBroken),
+            RelayFailure::Send(SendError::Broken(_)) => {
+                (Failure::SidecarBroken, Outcome::SidecarBroken)
+            }
+            RelayFailure::Send(SendError::NoSecret(_) | SendError::SecretRefused(_)) => {
+                (Failure::SidecarSecret, Outcome::SidecarSecret)
+            }
             RelayFailure::Framing(_) | RelayFailure::Switched => {
                 (Failure::BadAnswer, Outcome::BadAnswer)
             }

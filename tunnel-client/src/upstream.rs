@@ -1,17 +1,24 @@
 //! Requests to the sidecar's port.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_relay::RelayBody;
+use http_relay::body::error_chain;
 use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioTimer;
 use service_kit::tasks::Tasks;
+use thiserror::Error;
+use tunnel_protocol::Failure;
+use tunnel_protocol::header::{ERROR, SIDECAR_SECRET};
 use tunnel_protocol::limits::HEADER_LINES;
+
+use crate::sidecar_secret::{SidecarSecret, SidecarSecretError};
 
 /// The port is in our own pod.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,12 +33,29 @@ const IDLE_CONNECTIONS: usize = 1024;
 pub(crate) struct Upstream {
     client: Client<HttpConnector, RelayBody>,
     authority: Authority,
+    secret: Option<Arc<SidecarSecret>>,
     /// Idle connections too: they end with this, and no drain waits for them.
     _connections: Tasks,
 }
 
+/// Why the sidecar gave no answer.
+#[derive(Debug, Error)]
+pub(crate) enum SendError {
+    #[error(transparent)]
+    NoSecret(#[from] SidecarSecretError),
+    #[error(
+        "{0} refuses the request for want of its secret: --sidecar-secret-file has to name what \
+         proxy-sidecar's --secret-file does"
+    )]
+    SecretRefused(Authority),
+    #[error("cannot reach {upstream}: {cause}")]
+    Unreachable { upstream: Authority, cause: String },
+    #[error("the connection ended before an answer came: {0}")]
+    Broken(String),
+}
+
 impl Upstream {
-    pub(crate) fn new(authority: Authority) -> Self {
+    pub(crate) fn new(authority: Authority, secret: Option<Arc<SidecarSecret>>) -> Self {
         let connections = Tasks::new();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -46,6 +70,7 @@ impl Upstream {
         Self {
             client,
             authority,
+            secret,
             _connections: connections,
         }
     }
@@ -57,14 +82,29 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         mut request: Request<RelayBody>,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<Incoming>, SendError> {
         *request.uri_mut() = self.target(request.uri());
         // The only host that the sidecar's filter accepts: the caller's own would
         // be refused, and must not choose anything here.
-        request
-            .headers_mut()
-            .insert(HOST, HeaderValue::from_static("localhost"));
-        self.client.request(request).await
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        if let Some(secret) = &self.secret {
+            headers.insert(SIDECAR_SECRET, secret.header()?);
+        }
+        let response = self.client.request(request).await.map_err(|error| {
+            let cause = error_chain(&error);
+            if error.is_connect() {
+                let upstream = self.authority.clone();
+                SendError::Unreachable { upstream, cause }
+            } else {
+                SendError::Broken(cause)
+            }
+        })?;
+        // Passed on it would look as if the caller's own credential were wrong.
+        if wants_the_secret(&response) {
+            return Err(SendError::SecretRefused(self.authority.clone()));
+        }
+        Ok(response)
     }
 
     fn target(&self, uri: &Uri) -> Uri {
@@ -79,4 +119,10 @@ impl Upstream {
         // All three are there, which is all that is asked for.
         Uri::from_parts(parts).unwrap_or_default()
     }
+}
+
+fn wants_the_secret(response: &Response<Incoming>) -> bool {
+    let code = response.headers().get(ERROR);
+    response.status() == StatusCode::UNAUTHORIZED
+        && code.is_some_and(|code| code == Failure::SidecarSecret.code())
 }
