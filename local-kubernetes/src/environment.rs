@@ -12,6 +12,19 @@ pub(crate) const ASSETS: &str = "KUBEBUILDER_ASSETS";
 /// Where built binaries are kept, instead of the user's cache folder.
 const CACHE: &str = "CULVERT_CACHE_DIR";
 
+/// A node image for kind to use, instead of the published one.
+pub(crate) const NODE_IMAGE: &str = "CULVERT_NODE_IMAGE";
+
+/// The value of `CULVERT_NODE_IMAGE`, if it is set and not empty.
+pub(crate) fn node_image() -> Option<String> {
+    text(NODE_IMAGE)
+}
+
+/// The value of docker's `DOCKER_HOST`, if it is set and not empty.
+pub(crate) fn docker_host() -> Option<String> {
+    text("DOCKER_HOST")
+}
+
 /// The value of `KUBEBUILDER_ASSETS`, if it is set and not empty.
 pub(crate) fn assets() -> Option<PathBuf> {
     folder(ASSETS)
@@ -35,6 +48,10 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+fn text(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
 fn folder(variable: &str) -> Option<PathBuf> {

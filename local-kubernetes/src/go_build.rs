@@ -1,14 +1,14 @@
 //! Builds commands with the Go that is installed.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::environment;
+use crate::{command, environment};
 use crate::go_commands::{GO_ENVIRONMENT, GO_FLAGS, GoCommand, GoModule, OLDEST_GO};
 use crate::log_tail::log_tail;
 use crate::process::signalled_at_parent_death;
@@ -34,6 +34,18 @@ pub(crate) fn build_all(
             .with_context(|| format!("cannot build {} from its Go module", command.name))?;
     }
     Ok(())
+}
+
+/// The folder of the module that `module` requires, in Go's module cache.
+pub(crate) fn module_source(module: &GoModule) -> Result<PathBuf> {
+    let folder = tempfile::tempdir()?;
+    write_module(module, folder.path())?;
+    require_go(folder.path())?;
+    let go = |arguments: &[&str]| {
+        command::output(go(folder.path()).args(arguments).arg(module.requires))
+    };
+    go(&["mod", "download"])?;
+    Ok(PathBuf::from(go(&["list", "-m", "-f", "{{.Dir}}"])?))
 }
 
 fn write_module(module: &GoModule, folder: &Path) -> Result<()> {

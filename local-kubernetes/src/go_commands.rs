@@ -101,11 +101,6 @@ pub(crate) static CONTROL_PLANE: [GoCommand; 3] = [
     },
 ];
 
-/// The version of Kubernetes that is built, for example `v1.36.3`.
-pub(crate) fn kubernetes_version() -> Result<&'static str> {
-    KUBERNETES.version()
-}
-
 /// What makes clusters whose nodes are containers.
 pub(crate) static KIND_COMMAND: [GoCommand; 1] = [GoCommand {
     name: "kind",

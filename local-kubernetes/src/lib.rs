@@ -21,6 +21,8 @@ mod api_client;
 mod binaries;
 mod cache;
 mod certificates;
+pub mod cluster;
+mod command;
 mod control_plane;
 mod data_folder;
 mod environment;
@@ -34,6 +36,7 @@ mod private_file;
 pub mod process;
 mod reserved_port;
 mod server_files;
+mod without_registry;
 
 pub use access::Subject;
 pub use binaries::{Binaries, obtain_helm, obtain_kind};

@@ -1,6 +1,7 @@
-//! The build tool: `cargo xtask demo`, `test`, `lint`.
+//! The build tool: `cargo xtask demo`, `test`, `cluster`, `lint`.
 
 mod cargo;
+mod cluster;
 mod demo;
 mod lint;
 mod packages;
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Runs the whole chain in front of a real Kubernetes API and proves it
     Demo(demo::DemoArgs),
+    /// A real cluster that runs pods, for developing
+    Cluster(cluster::ClusterArgs),
     /// Builds what the tests need and runs them all
     Test(test::TestArgs),
     /// Formatting, clippy, documentation, dependencies, each crate alone
@@ -31,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
     };
