@@ -107,11 +107,14 @@ fn asks_for_a_token(words: &[&[u8]]) -> bool {
         .any(|three| matches!(three, [b"serviceaccounts", _, b"token"]))
 }
 
+/// Also asked through a node that somebody made, whose address is the API server's
+/// own: it calls nodes with a certificate that may do everything.
 fn is_all_secrets(words: &[&[u8]]) -> bool {
-    matches!(
-        words,
-        [b"api", _, b"secrets", ..] | [b"api", _, b"watch" | b"proxy", b"secrets", ..]
-    )
+    match words {
+        [b"api", _, b"secrets", ..] | [b"api", _, b"watch" | b"proxy", b"secrets", ..] => true,
+        [b"api", _, b"nodes", _, b"proxy", rest @ ..] => is_all_secrets(rest),
+        _ => false,
+    }
 }
 
 /// Through a node's kubelet, or the API server's host: paths like
@@ -215,6 +218,8 @@ mod tests {
             "/api/v1/%73ecrets?watch=1",
             "/api/v1/watch/secrets",
             "/api/v2/secrets",
+            "/api/v1/nodes/n:6443/proxy/api/v1/secrets",
+            "/api/v1/nodes/n/proxy/api/v1/nodes/n/proxy/api/v1/watch/secrets",
         ];
         refused(&paths, &Refused::AllSecrets);
         let ambiguous = Err(Refused::Ambiguous(super::super::Ambiguous::Empty));
@@ -267,6 +272,7 @@ mod tests {
             "/api/v1/nodes/mine/proxy/pods",
             "/api/v1/nodes/n/proxy/exec/x/pod/c?command=mine",
             "/api/v1/nodes/n/proxy/logs/",
+            "/api/v1/namespaces/x/services/vault/proxy/api/v1/secrets",
         ] {
             assert_eq!(check("GET", path), Ok(()), "{path}");
         }
