@@ -180,3 +180,28 @@ pub(crate) async fn two_releases_live_side_by_side(environment: Arc<Environment>
     releases.helm(&["uninstall", "green"]).await?;
     Ok(())
 }
+
+/// With the chart's path as it is in the checkout; nothing is installed.
+pub(crate) async fn helm_takes_the_documents_command(environment: Arc<Environment>) -> Result<()> {
+    let document = std::fs::read_to_string(manifests("README.md"))?;
+    let command = document
+        .lines()
+        .find_map(|line| line.strip_prefix("helm "))
+        .context("README.md shows no helm")?;
+    let arguments: Vec<_> = command.split(' ').chain(["--dry-run=client"]).collect();
+    let tools = Tools::new(&environment).await?;
+    let mut helm = tools.helm(&arguments);
+    let kubeconfig = environment.kubernetes().await?.admin_kubeconfig();
+    let output = helm
+        .current_dir(manifests(".."))
+        .env("KUBECONFIG", kubeconfig)
+        .output()?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{complaints}");
+    let said = String::from_utf8(output.stdout)?;
+    ensure!(
+        said.contains("value: \"https://clusters.example.com\""),
+        "{said}"
+    );
+    Ok(())
+}

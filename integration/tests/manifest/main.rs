@@ -5,6 +5,7 @@
 mod admission;
 mod agree;
 mod charts;
+mod choice;
 mod flags;
 mod kubectl;
 mod network_policy;
@@ -23,7 +24,9 @@ use agree::{
     a_difference_is_found, one_role_at_a_time, the_chart_makes_what_kustomize_makes,
     the_one_file_is_the_base_joined, the_versions_are_the_workspaces,
 };
-use charts::{helm_leaves_what_is_the_users, two_releases_live_side_by_side};
+use charts::{
+    helm_leaves_what_is_the_users, helm_takes_the_documents_command, two_releases_live_side_by_side,
+};
 use flags::the_binaries_take_the_flags_of_each_choice;
 use network_policy::the_policy_lets_pass_what_the_pod_needs;
 use pod::{
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         each_container_holds_one_credential,
         edit_may_exec_but_not_bind,
         helm_leaves_what_is_the_users,
+        helm_takes_the_documents_command,
         impersonate_is_bounded_by_names,
         namespaced_ends_at_the_namespaces,
         no_credential_fits_into_values,
