@@ -16,6 +16,8 @@ pub fn new_token(kind: TokenKind) -> Token {
 pub struct ServerConfig {
     pub base_domain: String,
     pub listen: String,
+    /// What callers use, where something maps it to the listener's.
+    pub public_port: Option<u16>,
     /// `{name, connectorTokens: […]}`
     pub clusters: Vec<Value>,
     /// `{name, clusters: […], accessTokens: […]}`
@@ -27,6 +29,7 @@ impl ServerConfig {
         Self {
             base_domain: base_domain.into(),
             listen: listen.into(),
+            public_port: None,
             clusters: Vec::new(),
             callers: Vec::new(),
         }
@@ -52,13 +55,16 @@ impl ServerConfig {
 
     /// Replaces the file at once, as an editor or Kubernetes does.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let document = json!({
+        let mut document = json!({
             "baseDomain": self.base_domain,
             "listen": self.listen,
             "adminListen": "127.0.0.1:0",
             "clusters": self.clusters,
             "callers": self.callers,
         });
+        if let Some(port) = self.public_port {
+            document["publicPort"] = port.into();
+        }
         let beside = path.with_extension("new");
         std::fs::write(&beside, format!("{document:#}\n"))?;
         Ok(std::fs::rename(beside, path)?)

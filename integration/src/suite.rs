@@ -11,8 +11,20 @@ use local_kubernetes::Options;
 
 use crate::environment::Environment;
 
-/// A test: takes the suite's environment.
-pub type Test = fn(Arc<Environment>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// A test: takes what its suite shares.
+pub type Test<E = Environment> = fn(Arc<E>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// What a suite's tests share; stopped when they are done.
+pub trait Shared: Send + Sync + 'static {
+    /// Ends it.
+    fn stop(self) -> impl Future<Output = Result<()>>;
+}
+
+impl Shared for Environment {
+    fn stop(self) -> impl Future<Output = Result<()>> {
+        Self::stop(self)
+    }
+}
 
 /// Names async functions `fn(Arc<Environment>) -> Result<()>` as tests.
 #[macro_export]
@@ -29,6 +41,11 @@ pub fn run(tests: Vec<(&'static str, Test)>) -> ExitCode {
 
 /// Runs the tests against a control plane.
 pub fn run_with(options: Options, tests: Vec<(&'static str, Test)>) -> ExitCode {
+    run_sharing(Environment::new(options), tests)
+}
+
+/// Runs the tests, which share `shared`.
+pub fn run_sharing<E: Shared>(shared: E, tests: Vec<(&'static str, Test<E>)>) -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let arguments = Arguments::from_args();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -38,23 +55,24 @@ pub fn run_with(options: Options, tests: Vec<(&'static str, Test)>) -> ExitCode 
             return ExitCode::FAILURE;
         }
     };
-    let environment = Arc::new(Environment::new(options));
+    let shared = Arc::new(shared);
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
-            let (runtime, environment) = (runtime.clone(), environment.clone());
+            let (runtime, shared) = (runtime.clone(), shared.clone());
             Trial::test(name, move || {
                 runtime
-                    .block_on(test(environment))
+                    .block_on(test(shared))
                     .map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if let Some(environment) = Arc::into_inner(environment)
-        && let Err(error) = runtime.block_on(environment.stop())
+    if let Some(shared) = Arc::into_inner(shared)
+        && let Err(error) = runtime.block_on(shared.stop())
     {
-        eprintln!("the control plane did not stop: {error:#}");
+        eprintln!("what the tests share did not stop: {error:#}");
+        return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }

@@ -69,6 +69,17 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A new cluster `name`; one that is there is deleted first. See [`Self::up`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fresh(name: &str, archives: &[PathBuf], progress: &dyn Fn(&str)) -> Result<Self> {
+        if let Some(old) = Self::find(name, progress)? {
+            old.kind.delete(name, &old.kubeconfig)?;
+        }
+        Self::up(name, archives, progress)
+    }
+
     /// The cluster `name`, if it is there.
     ///
     /// # Errors

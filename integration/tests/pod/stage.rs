@@ -1,0 +1,163 @@
+//! What the tests share: a cluster, tunnel-server beside it, and a connector in it
+//! that may do everything.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use integration::connect_proxy::ConnectProxy;
+use integration::secrets::Secrets;
+use integration::suite::Shared;
+use local_kubernetes::cluster::Cluster;
+use local_kubernetes::to_stderr;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::connector::Connector;
+use crate::images;
+use crate::server::Server;
+
+/// How long a step may take that takes a second or two on an idle machine: an
+/// image to start, a pod to be ready.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// An existing cluster to use, and to leave there: `cargo xtask cluster up` makes
+/// one in which tests start sooner.
+const CLUSTER: &str = "CULVERT_CLUSTER";
+
+#[derive(Default)]
+pub struct Stage(OnceCell<Set>);
+
+pub struct Set {
+    pub cluster: Cluster,
+    pub server: Server,
+    pub secrets: Arc<Secrets>,
+    connector: OnceCell<Connector>,
+    connect_proxy: ConnectProxy,
+    folder: TempDir,
+}
+
+impl Stage {
+    pub async fn set(&self) -> Result<&Set> {
+        self.0.get_or_try_init(Set::build).await
+    }
+}
+
+impl Set {
+    async fn build() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("culvert-pod-").tempdir()?;
+        // The server in its container is another user.
+        std::fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )?;
+        let path = folder.path().to_owned();
+        let cluster = tokio::task::spawn_blocking(move || cluster(&path)).await??;
+        let server = Server::start(folder.path()).await?;
+        let connect_proxy = ConnectProxy::start(server.address).await?;
+        Ok(Self {
+            cluster,
+            server,
+            secrets: Arc::default(),
+            connector: OnceCell::new(),
+            connect_proxy,
+            folder,
+        })
+    }
+
+    /// The connector that most tests share. It may do everything, and allows exec.
+    pub async fn connector(&self) -> Result<&Connector> {
+        self.connector
+            .get_or_try_init(|| Connector::install(self, "prod", Connector::MIGHTY))
+            .await
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The URL of a CONNECT proxy that knows the server's hostnames.
+    pub fn connect_proxy(&self) -> String {
+        self.connect_proxy.url()
+    }
+
+    /// kubectl as the cluster's administrator, past the tunnel; gives what it
+    /// prints.
+    pub async fn admin(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::from(self.cluster.kubectl());
+        let output = command.args(arguments).kill_on_drop(true).output().await?;
+        anyhow::ensure!(
+            output.status.success(),
+            "kubectl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// As [`Self::admin`], with this document on its standard input.
+    pub async fn admin_apply(&self, document: &str) -> Result<()> {
+        let file = tempfile::NamedTempFile::new_in(self.folder())?;
+        std::fs::write(file.path(), document)?;
+        let path = file.path().to_str().context("a file's name")?;
+        self.admin(&["apply", "--server-side", "-f", path]).await?;
+        Ok(())
+    }
+}
+
+impl Shared for Stage {
+    /// Searches what the containers printed for secrets, and takes all away.
+    async fn stop(self) -> Result<()> {
+        let Some(set) = self.0.into_inner() else {
+            return Ok(());
+        };
+        let searched = search(&set).await;
+        if let Some(connector) = set.connector.get() {
+            connector.uninstall(&set).await?;
+        }
+        set.server.remove().await?;
+        if std::env::var_os(CLUSTER).is_none() {
+            tokio::task::spawn_blocking(move || set.cluster.delete(&to_stderr)).await??;
+        }
+        searched
+    }
+}
+
+async fn search(set: &Set) -> Result<()> {
+    set.secrets
+        .must_not_be_in("the server's log", &set.server.log().await?)?;
+    if let Some(connector) = set.connector.get() {
+        let log = connector.log(set).await?;
+        set.secrets.must_not_be_in("the connector's log", &log)?;
+    }
+    Ok(())
+}
+
+fn cluster(folder: &Path) -> Result<Cluster> {
+    let archives = [
+        images::ours("proxy-sidecar")?,
+        images::ours("tunnel-client")?,
+        images::write_shell(folder)?,
+    ];
+    let cluster = match std::env::var(CLUSTER) {
+        Ok(name) => Cluster::up(&name, &archives, &to_stderr)?,
+        Err(_) => Cluster::fresh("culvert-test", &archives, &to_stderr)?,
+    };
+    load_into_engine(&cluster, &images::ours("tunnel-server")?)?;
+    Ok(cluster)
+}
+
+fn load_into_engine(cluster: &Cluster, archive: &PathBuf) -> Result<()> {
+    let output = cluster
+        .engine()
+        .docker()
+        .args(["load", "--quiet", "--input"])
+        .arg(archive)
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "docker load: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
