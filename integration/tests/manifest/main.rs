@@ -14,6 +14,7 @@ mod pod;
 mod refusals;
 mod render;
 mod rights;
+mod values;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ use rights::{
     cluster_admin_may_all, edit_may_exec_but_not_bind, impersonate_is_bounded_by_names,
     namespaced_ends_at_the_namespaces, view_reads_no_secrets,
 };
+use values::{every_value_is_shown, values_of_no_component_reach_the_pod};
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         cluster_admin_may_all,
         each_container_holds_one_credential,
         edit_may_exec_but_not_bind,
+        every_value_is_shown,
         helm_leaves_what_is_the_users,
         helm_takes_the_documents_command,
         impersonate_is_bounded_by_names,
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         the_secret_of_8001_is_in_memory,
         the_versions_are_the_workspaces,
         two_releases_live_side_by_side,
+        values_of_no_component_reach_the_pod,
         view_reads_no_secrets,
     ])
 }

@@ -29,7 +29,7 @@ containers:
 topologySpreadConstraints:
   {{- include "connector.spread" . | nindent 2 }}
 {{- end }}
-{{- range $key := list "nodeSelector" "tolerations" "hostAliases" }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "hostAliases" }}
 {{- with index $.Values $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
