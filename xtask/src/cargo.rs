@@ -41,3 +41,9 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
+
+/// What cargo knows of the workspace's packages.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]).output()?;
+    serde_json::from_slice(&output.stdout).context("cargo metadata")
+}

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cargo::{self, cargo, workspace};
+use crate::cargo::{self, cargo, metadata, workspace};
 use crate::packages::InstallArgs;
 
 /// The version that the configuration in `deny.toml` was written for.
@@ -52,9 +52,7 @@ pub(crate) fn run(args: &LintArgs) -> Result<()> {
 
 /// The workspace's packages.
 fn packages() -> Result<Vec<String>> {
-    let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]).output()?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let metadata = metadata()?;
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata names no packages")?;

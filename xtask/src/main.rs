@@ -1,8 +1,9 @@
-//! The build tool: `cargo xtask demo`, `test`, `cluster`, `lint`.
+//! The build tool: `cargo xtask demo`, `images`, `test`, `cluster`, `lint`.
 
 mod cargo;
 mod cluster;
 mod demo;
+mod images;
 mod lint;
 mod packages;
 mod test;
@@ -25,6 +26,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// A real cluster that runs pods, for developing
     Cluster(cluster::ClusterArgs),
+    /// Builds container images of the three programs, without a container engine
+    Images(images::ImagesArgs),
     /// Builds what the tests need and runs them all
     Test(test::TestArgs),
     /// Formatting, clippy, documentation, dependencies, each crate alone
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Images(args) => images::run(args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
     };
