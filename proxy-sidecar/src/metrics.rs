@@ -3,7 +3,7 @@
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use service_kit::label_values;
-use service_kit::metrics::{By, Counted};
+use service_kit::metrics::{By, Counted, show_all};
 
 label_values! {
     /// How a request ended.
@@ -12,6 +12,8 @@ label_values! {
         Upgraded = "upgraded",
         Refused = "refused",
         Unproved = "unproved",
+        CredentialUnavailable = "credential_unavailable",
+        ApiServerUnreachable = "api_server_unreachable",
         Failed = "failed",
     }
 }
@@ -24,6 +26,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
+        show_all(&self.requests, "outcome", Outcome::ALL.iter().copied());
         registry.register(
             "proxy_sidecar_requests",
             "Requests by how they were answered",

@@ -25,7 +25,7 @@ use crate::error::ProxyError;
 use crate::filter::{Filter, Protection};
 use crate::metrics::{Metrics, Outcome};
 use crate::secret::Secret;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, UpstreamError};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -56,11 +56,7 @@ impl Proxy {
             match proxy.forward(request, peer).await {
                 Ok(response) => response,
                 Err(error) => {
-                    proxy.metrics.count(match &error {
-                        ProxyError::Secret(_) => Outcome::Unproved,
-                        ProxyError::Refused(_) => Outcome::Refused,
-                        _ => Outcome::Failed,
-                    });
+                    proxy.metrics.count(outcome(&error));
                     tracing::info!(%error, "not forwarded");
                     error.response()
                 }
@@ -201,5 +197,17 @@ fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
         .join(", ");
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);
+    }
+}
+
+fn outcome(error: &ProxyError) -> Outcome {
+    match error {
+        ProxyError::Secret(_) => Outcome::Unproved,
+        ProxyError::Refused(_) => Outcome::Refused,
+        ProxyError::Upstream(UpstreamError::Credential(_)) => Outcome::CredentialUnavailable,
+        ProxyError::Upstream(UpstreamError::Send(error)) if error.is_connect() => {
+            Outcome::ApiServerUnreachable
+        }
+        _ => Outcome::Failed,
     }
 }

@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -20,6 +21,7 @@ pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Clone)]
 pub struct Admin {
     ready: Readiness,
+    ready_gauge: Gauge,
     metrics: Arc<Registry>,
 }
 
@@ -32,9 +34,16 @@ impl std::fmt::Debug for Admin {
 impl Admin {
     /// Shows `ready` and `metrics`.
     #[must_use]
-    pub fn new(ready: Readiness, metrics: Registry) -> Self {
+    pub fn new(ready: Readiness, mut metrics: Registry) -> Self {
+        let ready_gauge = Gauge::default();
+        metrics.register(
+            "culvert_ready",
+            "Whether /readyz says ok, 1 or 0",
+            ready_gauge.clone(),
+        );
         Self {
             ready,
+            ready_gauge,
             metrics: Arc::new(metrics),
         }
     }
@@ -61,6 +70,7 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    admin.ready_gauge.set((admin.ready)().is_ok().into());
     let mut text = String::new();
     let status = match encode(&mut text, &admin.metrics) {
         Ok(()) => StatusCode::OK,

@@ -10,6 +10,17 @@ pub use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 /// Counters by one label.
 pub type By<V> = Family<[(&'static str, V); 1], Counter>;
 
+/// Shows each value as 0 from the start: a counter that first appears as 1 has no
+/// increase that an alert would see.
+pub fn show_all<V>(counters: &By<V>, label: &'static str, values: impl IntoIterator<Item = V>)
+where
+    V: Clone + std::hash::Hash + Eq,
+{
+    for value in values {
+        drop(counters.get_or_create(&[(label, value)]));
+    }
+}
+
 /// An enum whose variants are a label's values.
 #[macro_export]
 macro_rules! label_values {
@@ -18,6 +29,11 @@ macro_rules! label_values {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         $vis enum $name {
             $($(#[$doc])* $variant),+
+        }
+
+        impl $name {
+            /// All of them.
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),+];
         }
 
         impl $crate::metrics::EncodeLabelValue for $name {

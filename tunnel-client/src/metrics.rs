@@ -3,7 +3,7 @@
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use service_kit::label_values;
-use service_kit::metrics::{By, Counted};
+use service_kit::metrics::{By, Counted, show_all};
 
 label_values! {
     /// How a request ended.
@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
+        show_all(&self.requests, "outcome", Outcome::ALL.iter().copied());
+        show_all(&self.attempts, "outcome", Attempt::ALL.iter().copied());
         registry.register(
             "tunnel_client_requests",
             "Requests by how they were answered",

@@ -64,6 +64,9 @@ impl Record {
     }
 
     pub(crate) fn answered(&mut self, outcome: Outcome, status: StatusCode) {
+        if matches!(outcome, Outcome::Answered | Outcome::Upgraded) {
+            self.metrics.head(self.started.elapsed());
+        }
         self.outcome = outcome;
         self.status = Some(status);
     }

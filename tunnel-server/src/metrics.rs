@@ -1,9 +1,12 @@
 //! What the server counts.
 
+use std::time::Duration;
+
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use service_kit::label_values;
-use service_kit::metrics::By;
+use service_kit::metrics::{By, show_all};
 use tunnel_protocol::Failure;
 
 /// How a request was answered: by the cluster, or by us and why.
@@ -17,6 +20,13 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    fn all() -> impl Iterator<Item = Self> {
+        let failed = Failure::ALL.iter().copied().map(Self::Failed);
+        [Self::Answered, Self::Upgraded, Self::Abandoned]
+            .into_iter()
+            .chain(failed)
+    }
+
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -52,6 +62,20 @@ label_values! {
     }
 }
 
+/// Seconds, from what a cache answers to [`tunnel_protocol::limits::RESPONSE_HEADERS`].
+const HEAD_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0,
+];
+
+#[derive(Clone, Debug)]
+struct Latency(Histogram);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self(Histogram::new(HEAD_BUCKETS))
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     requests: By<&'static str>,
@@ -59,10 +83,21 @@ pub(crate) struct Metrics {
     bytes: By<Direction>,
     handshakes: By<Handshake>,
     reloads: By<Reload>,
+    heads: Latency,
+    config_current: Gauge,
+    certificate_current: Gauge,
+    certificate_expires: Gauge,
 }
 
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry, links: Gauge) {
+        let outcomes = Outcome::all().map(Outcome::code);
+        show_all(&self.requests, "outcome", outcomes);
+        show_all(&self.bytes, "direction", Direction::ALL.iter().copied());
+        show_all(&self.handshakes, "outcome", Handshake::ALL.iter().copied());
+        show_all(&self.reloads, "outcome", Reload::ALL.iter().copied());
+        self.config_current.set(1);
+        self.register_certificate(registry);
         registry.register(
             "tunnel_server_requests",
             "Callers' requests by how they were answered",
@@ -89,6 +124,29 @@ impl Metrics {
             self.reloads.clone(),
         );
         registry.register("tunnel_server_links", "Links now registered", links);
+        registry.register(
+            "tunnel_server_response_head_seconds",
+            "Time from a request's head to the head of its cluster's answer",
+            self.heads.0.clone(),
+        );
+        registry.register(
+            "tunnel_server_config_current",
+            "Whether the configuration file is the one in force, 1 or 0: a file with faults is refused",
+            self.config_current.clone(),
+        );
+    }
+
+    fn register_certificate(&self, registry: &mut Registry) {
+        registry.register(
+            "tunnel_server_certificate_current",
+            "Whether the certificate's files are what is in use, 1 or 0: damaged ones are refused",
+            self.certificate_current.clone(),
+        );
+        registry.register(
+            "tunnel_server_certificate_expires_timestamp_seconds",
+            "When the certificate in use expires, seconds since 1970",
+            self.certificate_expires.clone(),
+        );
     }
 
     pub(crate) fn opened(&self) {
@@ -112,7 +170,24 @@ impl Metrics {
         self.handshakes.get_or_create(&[("outcome", outcome)]).inc();
     }
 
+    /// The cluster has answered.
+    pub(crate) fn head(&self, after: Duration) {
+        self.heads.0.observe(after.as_secs_f64());
+    }
+
+    /// The certificate that is in use from now on.
+    pub(crate) fn certificate(&self, expires: Option<i64>) {
+        self.certificate_current.set(1);
+        self.certificate_expires.set(expires.unwrap_or_default());
+    }
+
+    /// The certificate's files have changed and cannot be used.
+    pub(crate) fn certificate_refused(&self) {
+        self.certificate_current.set(0);
+    }
+
     pub(crate) fn reload(&self, outcome: Reload) {
         self.reloads.get_or_create(&[("outcome", outcome)]).inc();
+        self.config_current.set((outcome == Reload::Applied).into());
     }
 }

@@ -93,6 +93,8 @@ impl Server {
         }
         let store = Arc::new(FileStore::new(config.file.access.clone()));
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
+        let metrics = Metrics::default();
+        metrics.certificate(certificate.expires());
         let shared = Shared {
             store: store.clone(),
             registry: Arc::default(),
@@ -101,7 +103,7 @@ impl Server {
                 extra,
             },
             handshakes: Handshakes::default(),
-            metrics: Metrics::default(),
+            metrics,
             replica: format!("{:016x}", rand::random::<u64>()),
             draining: CancellationToken::new(),
             links_end: CancellationToken::new(),

@@ -9,6 +9,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::parse_x509_certificate;
 
 use super::{TlsError, content, provider, read};
 
@@ -36,6 +37,14 @@ impl ReloadingCertificate {
     pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
         self.current.store(Arc::new(certified(certificate, key)?));
         Ok(())
+    }
+
+    /// When it expires, in seconds since 1970; nothing if it does not say.
+    #[must_use]
+    pub fn expires(&self) -> Option<i64> {
+        let current = self.current.load();
+        let (_, certificate) = parse_x509_certificate(current.cert.first()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
     }
 }
 
@@ -80,4 +89,23 @@ pub fn server_config(
         .with_cert_resolver(certificate);
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_when_it_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(2033, 5, 18);
+        std::fs::write(&chain, parameters.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let certificate = ReloadingCertificate::load(&chain, &key).unwrap();
+        // date --utc --date=2033-05-18 +%s
+        assert_eq!(certificate.expires(), Some(1_999_987_200));
+    }
 }

@@ -57,9 +57,13 @@ pub(crate) async fn watch(
                 _ = key_watch.changed() => {}
             }
             match certificate.reload(chain, key) {
-                Ok(()) => tracing::info!(path = %chain.display(), "certificate taken over"),
+                Ok(()) => {
+                    metrics.certificate(certificate.expires());
+                    tracing::info!(path = %chain.display(), "certificate taken over");
+                }
                 Err(error) => {
-                    tracing::error!(%error, "certificate refused, the last good one stays")
+                    metrics.certificate_refused();
+                    tracing::error!(%error, "certificate refused, the last good one stays");
                 }
             }
         }
