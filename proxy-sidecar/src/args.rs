@@ -48,7 +48,8 @@ pub struct Args {
     /// HTTP methods that are refused: regular expressions, separated by commas
     #[arg(long, value_name = "REGEXPS", default_value = "^$")]
     pub reject_methods: String,
-    /// Refuse nothing; this is dangerous, as any web page can then call the API
+    /// Refuse nothing by the flags above; this is dangerous, as any web page can then
+    /// call the API, unless --secret-file keeps it out
     #[arg(long)]
     pub disable_filter: bool,
     /// Keep callers out of these namespaces, and from the Secrets of all namespaces

@@ -41,6 +41,12 @@ const CHANGES: &[Change] = &[
     |path, _| path.insert(path.len().min(2), "watch".into()),
     |path, _| path.insert(path.len().min(2), "proxy".into()),
     |path, _| insert_all(path, 0, &["api", "v1", "nodes", "node", "proxy"]),
+    |path, _| insert_all(path, 0, SERVICE),
+    |path, _| insert_all(path, 0, &[SERVICE, &[".."; 7]].concat()),
+    |path, _| insert_all(path, 0, &[SERVICE, &["%2e%2e"; 7]].concat()),
+    |path, _| insert_all(path, 0, &[SERVICE, &["..%2F.."; 4]].concat()),
+    // The API server behind its own service: it comes there as nobody.
+    |path, _| insert_all(path, 0, ITSELF),
     |path, at| drop(remove(path, at)),
     |path, at| replace(path, at, |text| text.to_uppercase()),
     |path, at| replace(path, at, |text| format!("{text}%00")),
@@ -53,6 +59,26 @@ const CHANGES: &[Change] = &[
     |path, at| replace(path, at, |_| "-".into()),
     |path, at| replace(path, at, |_| "%".into()),
     |path, at| path.swap(at, 0),
+];
+
+/// What is behind it may be read in any way.
+const SERVICE: &[&str] = &[
+    "api",
+    "v1",
+    "namespaces",
+    "other",
+    "services",
+    "service",
+    "proxy",
+];
+const ITSELF: &[&str] = &[
+    "api",
+    "v1",
+    "namespaces",
+    "default",
+    "services",
+    "https:kubernetes:https",
+    "proxy",
 ];
 
 /// All spellings, each once.

@@ -2,8 +2,10 @@
 //! namespaces that are named, above all the connector's own, which holds its
 //! token; and, if asked for, tokens of service accounts.
 //!
-//! It cannot bound a role that may change roles, or run pods beside the
-//! connector: those reach everything without asking for it here.
+//! It cannot bound a role that may change roles, or run pods that reach into the
+//! node: those reach everything without asking for it here. Nor does it read
+//! bodies: whoever may write Secrets can have a token of a service account put into
+//! one, by its type.
 
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
