@@ -14,22 +14,22 @@ use crate::stage::Set;
 
 /// How kubectl carries streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Streams {
+pub(crate) enum Streams {
     WebSocket,
     Spdy,
 }
 
 impl Streams {
-    pub const BOTH: [Self; 2] = [Self::WebSocket, Self::Spdy];
+    pub(crate) const BOTH: [Self; 2] = [Self::WebSocket, Self::Spdy];
 }
 
-pub struct Caller {
+pub(crate) struct Caller {
     kubeconfig: PathBuf,
     kubectl: PathBuf,
 }
 
 impl Caller {
-    pub fn new(set: &Set, cluster: &str, access_token: &Token) -> Result<Self> {
+    pub(crate) fn new(set: &Set, cluster: &str, access_token: &Token) -> Result<Self> {
         let kubeconfig = set.folder().join(format!("{cluster}.kubeconfig"));
         Kubeconfig {
             server: &format!("https://{cluster}.{BASE_DOMAIN}:{PORT}"),
@@ -45,12 +45,12 @@ impl Caller {
     }
 
     /// kubectl, which uses WebSocket where there is a choice.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_over(Streams::WebSocket, arguments)
     }
 
     /// kubectl with this kind of streams and no other to fall back to.
-    pub fn command_over(&self, streams: Streams, arguments: &[&str]) -> Command {
+    pub(crate) fn command_over(&self, streams: Streams, arguments: &[&str]) -> Command {
         let websockets = match streams {
             Streams::WebSocket => "true",
             Streams::Spdy => "false",
@@ -67,17 +67,21 @@ impl Caller {
     }
 
     /// Runs kubectl to its end, whatever that is.
-    pub async fn output(&self, streams: Streams, arguments: &[&str]) -> Result<Output> {
+    pub(crate) async fn output(&self, streams: Streams, arguments: &[&str]) -> Result<Output> {
         Ok(self.command_over(streams, arguments).output().await?)
     }
 
     /// Runs kubectl, which must succeed; gives what it prints.
-    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.kubectl_over(Streams::WebSocket, arguments).await
     }
 
     /// As [`Self::kubectl`], with this kind of streams.
-    pub async fn kubectl_over(&self, streams: Streams, arguments: &[&str]) -> Result<String> {
+    pub(crate) async fn kubectl_over(
+        &self,
+        streams: Streams,
+        arguments: &[&str],
+    ) -> Result<String> {
         let output = self.output(streams, arguments).await?;
         ensure!(
             output.status.success(),

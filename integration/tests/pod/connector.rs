@@ -13,28 +13,28 @@ use crate::caller::Caller;
 use crate::server::{BASE_DOMAIN, PORT};
 use crate::stage::{SOON, Set};
 
-pub const DEPLOYMENT: &str = "gitlab-connector-pod";
+pub(crate) const DEPLOYMENT: &str = "gitlab-connector-pod";
 
-pub struct Connector {
+pub(crate) struct Connector {
     /// The cluster's name, at the server.
-    pub name: String,
-    pub namespace: String,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
     access_token: Token,
 }
 
 impl Connector {
     /// The components with which callers may do everything.
-    pub const MIGHTY: &'static [&'static str] = &["role-cluster-admin", "allow-exec"];
+    pub(crate) const MIGHTY: &'static [&'static str] = &["role-cluster-admin", "allow-exec"];
 
     /// Installs one in a namespace of its own, and waits until it is ready.
-    pub async fn install(set: &Set, name: &str, components: &[&str]) -> Result<Self> {
+    pub(crate) async fn install(set: &Set, name: &str, components: &[&str]) -> Result<Self> {
         let connector = Self::apply(set, name, components).await?;
         connector.ready(set).await?;
         Ok(connector)
     }
 
     /// Installs one, and does not wait.
-    pub async fn apply(set: &Set, name: &str, components: &[&str]) -> Result<Self> {
+    pub(crate) async fn apply(set: &Set, name: &str, components: &[&str]) -> Result<Self> {
         let (connector_token, access_token) = (
             new_token(TokenKind::Connector),
             new_token(TokenKind::Access),
@@ -114,7 +114,7 @@ impl Connector {
     }
 
     /// Waits until a pod of it is ready.
-    pub async fn ready(&self, set: &Set) -> Result<()> {
+    pub(crate) async fn ready(&self, set: &Set) -> Result<()> {
         let timeout = format!("--timeout={}s", SOON.as_secs());
         let deployment = format!("deployment/{DEPLOYMENT}");
         set.admin(&[
@@ -130,7 +130,7 @@ impl Connector {
     }
 
     /// Its pods, as the API server has them, without those that are ending.
-    pub async fn pods(&self, set: &Set) -> Result<Vec<Value>> {
+    pub(crate) async fn pods(&self, set: &Set) -> Result<Vec<Value>> {
         let text = set
             .admin(&[
                 "get",
@@ -152,7 +152,7 @@ impl Connector {
     }
 
     /// The name of its only pod.
-    pub async fn pod(&self, set: &Set) -> Result<String> {
+    pub(crate) async fn pod(&self, set: &Set) -> Result<String> {
         until("one pod", SOON, || async {
             let pods = self.pods(set).await?;
             let name = |pod: &Value| pod["metadata"]["name"].as_str().map(str::to_owned);
@@ -165,7 +165,7 @@ impl Connector {
     }
 
     /// All that its containers print.
-    pub async fn log(&self, set: &Set) -> Result<String> {
+    pub(crate) async fn log(&self, set: &Set) -> Result<String> {
         let deployment = format!("deployment/{DEPLOYMENT}");
         set.admin(&[
             "logs",
@@ -178,11 +178,11 @@ impl Connector {
     }
 
     /// Who calls the cluster through it.
-    pub fn caller(&self, set: &Set) -> Result<Caller> {
+    pub(crate) fn caller(&self, set: &Set) -> Result<Caller> {
         Caller::new(set, &self.name, &self.access_token)
     }
 
-    pub async fn uninstall(&self, set: &Set) -> Result<()> {
+    pub(crate) async fn uninstall(&self, set: &Set) -> Result<()> {
         let overlay = self.overlay(set);
         let overlay = overlay.to_str().context("a folder's name")?;
         set.admin(&[

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::stage::Stage;
 
-pub async fn kubectl_reads_the_cluster_through_the_pod(stage: Arc<Stage>) -> Result<()> {
+pub(crate) async fn kubectl_reads_the_cluster_through_the_pod(stage: Arc<Stage>) -> Result<()> {
     let set = stage.set().await?;
     let caller = set.connector().await?.caller(set)?;
     let nodes = caller.kubectl(&["get", "nodes", "--output=name"]).await?;

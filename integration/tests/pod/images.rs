@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use image_archive::{Config, Content, Image, Layer};
 
-pub const SERVER: (&str, &str) = ("culvert/tunnel-server", env!("CARGO_PKG_VERSION"));
+pub(crate) const SERVER: (&str, &str) = ("culvert/tunnel-server", env!("CARGO_PKG_VERSION"));
 /// A shell with the usual tools, for workloads.
-pub const SHELL: &str = "culvert/test-shell:1";
+pub(crate) const SHELL: &str = "culvert/test-shell:1";
 
 /// The archive of one of our images, as `cargo xtask images` leaves it.
-pub fn ours(name: &str) -> Result<PathBuf> {
+pub(crate) fn ours(name: &str) -> Result<PathBuf> {
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => PathBuf::from(folder),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
@@ -25,7 +25,7 @@ pub fn ours(name: &str) -> Result<PathBuf> {
 }
 
 /// Writes [`SHELL`]: busybox, under each of its names.
-pub fn write_shell(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn write_shell(folder: &Path) -> Result<PathBuf> {
     let busybox = Path::new("/bin/busybox");
     let list = std::process::Command::new(busybox)
         .arg("--list")

@@ -1,12 +1,21 @@
 //! The connector's pod in a real cluster, from our images and our manifests, with
 //! tunnel-server outside the cluster as a container of its own; called by hostname.
 
+mod attach;
 mod caller;
 mod connector;
+mod copy;
+mod exec;
 mod first_call;
 mod images;
+mod logs;
+mod operations;
+mod payload;
+mod port_forward;
+mod proxies;
 mod server;
 mod stage;
+mod terminal;
 mod workload;
 
 use std::process::ExitCode;
@@ -31,6 +40,21 @@ fn main() -> ExitCode {
     }
     suite::run_sharing(
         Stage::default(),
-        pod_tests![first_call::kubectl_reads_the_cluster_through_the_pod,],
+        pod_tests![
+            first_call::kubectl_reads_the_cluster_through_the_pod,
+            exec::exec_passes_input_output_and_exit_codes,
+            exec::exec_carries_100_mb_both_ways,
+            exec::exec_with_a_terminal_follows_its_size,
+            attach::attach_joins_the_running_process,
+            copy::cp_carries_files_and_folders_both_ways,
+            port_forward::port_forward_carries_50_connections,
+            port_forward::port_forward_passes_a_half_close,
+            logs::logs_follow_line_by_line,
+            logs::logs_of_the_previous_container,
+            proxies::get_raw_reaches_services_and_nodes,
+            operations::rollout_restart_is_followed_to_its_end,
+            operations::debug_adds_a_container_and_attaches,
+            operations::drain_tells_what_it_would_do,
+        ],
     )
 }

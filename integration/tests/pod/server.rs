@@ -21,15 +21,15 @@ use crate::images::SERVER;
 use crate::stage::SOON;
 
 /// The base domain, and so the container's name: the engine's DNS leads pods to it.
-pub const BASE_DOMAIN: &str = "culvert.test";
-pub const PORT: u16 = 8443;
+pub(crate) const BASE_DOMAIN: &str = "culvert.test";
+pub(crate) const PORT: u16 = 8443;
 /// Where its files are, in the container.
 const FOLDER: &str = "/data";
 
 /// The client of testcontainers finds the engine by DOCKER_HOST alone. Where that
 /// is another one, this program starts itself again with it: no safe code can set
 /// a variable of its own process.
-pub fn lead_testcontainers_to_the_engine() -> Result<()> {
+pub(crate) fn lead_testcontainers_to_the_engine() -> Result<()> {
     let engine = Engine::obtain(&local_kubernetes::to_stderr)?;
     match engine.host() {
         Some(host) if std::env::var("DOCKER_HOST").as_deref() != Ok(host) => {
@@ -43,16 +43,16 @@ pub fn lead_testcontainers_to_the_engine() -> Result<()> {
     }
 }
 
-pub struct Server {
+pub(crate) struct Server {
     container: ContainerAsync<GenericImage>,
     config: Mutex<ServerConfig>,
     folder: PathBuf,
     /// On loopback, for callers outside.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    pub async fn start(folder: &Path) -> Result<Self> {
+    pub(crate) async fn start(folder: &Path) -> Result<Self> {
         let folder = folder.join("server");
         std::fs::create_dir(&folder)?;
         // The server runs as a user that this machine does not know, and writes its
@@ -93,12 +93,17 @@ impl Server {
     }
 
     /// The CA of its development certificate.
-    pub fn ca_file(&self) -> PathBuf {
+    pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.join("dev/ca.crt")
     }
 
     /// Adds a cluster, and lets a caller call it.
-    pub fn add(&self, cluster: &str, connector_token: &Token, access_token: &Token) -> Result<()> {
+    pub(crate) fn add(
+        &self,
+        cluster: &str,
+        connector_token: &Token,
+        access_token: &Token,
+    ) -> Result<()> {
         let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         config.cluster(cluster, &[connector_token]);
         config.caller(cluster, &[cluster], &[access_token]);
@@ -106,18 +111,18 @@ impl Server {
     }
 
     /// All that it printed.
-    pub async fn log(&self) -> Result<String> {
+    pub(crate) async fn log(&self) -> Result<String> {
         let out = self.container.stdout_to_vec().await?;
         let err = self.container.stderr_to_vec().await?;
         Ok(String::from_utf8_lossy(&[out, err].concat()).into_owned())
     }
 
     /// For tests that take it away and bring it back.
-    pub fn container(&self) -> &ContainerAsync<GenericImage> {
+    pub(crate) fn container(&self) -> &ContainerAsync<GenericImage> {
         &self.container
     }
 
-    pub async fn remove(self) -> Result<()> {
+    pub(crate) async fn remove(self) -> Result<()> {
         Ok(self.container.rm().await?)
     }
 }

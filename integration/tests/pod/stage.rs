@@ -20,26 +20,26 @@ use crate::server::Server;
 
 /// How long a step may take that takes a second or two on an idle machine: an
 /// image to start, a pod to be ready.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// An existing cluster to use, and to leave there: `cargo xtask cluster up` makes
 /// one in which tests start sooner.
 const CLUSTER: &str = "CULVERT_CLUSTER";
 
 #[derive(Default)]
-pub struct Stage(OnceCell<Set>);
+pub(crate) struct Stage(OnceCell<Set>);
 
-pub struct Set {
-    pub cluster: Cluster,
-    pub server: Server,
-    pub secrets: Arc<Secrets>,
+pub(crate) struct Set {
+    pub(crate) cluster: Cluster,
+    pub(crate) server: Server,
+    pub(crate) secrets: Arc<Secrets>,
     connector: OnceCell<Connector>,
     connect_proxy: ConnectProxy,
     folder: TempDir,
 }
 
 impl Stage {
-    pub async fn set(&self) -> Result<&Set> {
+    pub(crate) async fn set(&self) -> Result<&Set> {
         self.0.get_or_try_init(Set::build).await
     }
 }
@@ -67,24 +67,24 @@ impl Set {
     }
 
     /// The connector that most tests share. It may do everything, and allows exec.
-    pub async fn connector(&self) -> Result<&Connector> {
+    pub(crate) async fn connector(&self) -> Result<&Connector> {
         self.connector
             .get_or_try_init(|| Connector::install(self, "prod", Connector::MIGHTY))
             .await
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// The URL of a CONNECT proxy that knows the server's hostnames.
-    pub fn connect_proxy(&self) -> String {
+    pub(crate) fn connect_proxy(&self) -> String {
         self.connect_proxy.url()
     }
 
     /// kubectl as the cluster's administrator, past the tunnel; gives what it
     /// prints.
-    pub async fn admin(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) async fn admin(&self, arguments: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::from(self.cluster.kubectl());
         let output = command.args(arguments).kill_on_drop(true).output().await?;
         anyhow::ensure!(
@@ -96,7 +96,7 @@ impl Set {
     }
 
     /// As [`Self::admin`], with this document on its standard input.
-    pub async fn admin_apply(&self, document: &str) -> Result<()> {
+    pub(crate) async fn admin_apply(&self, document: &str) -> Result<()> {
         let file = tempfile::NamedTempFile::new_in(self.folder())?;
         std::fs::write(file.path(), document)?;
         let path = file.path().to_str().context("a file's name")?;

@@ -7,13 +7,13 @@ use crate::stage::{SOON, Set};
 
 /// A namespace with a pod `shell` in it that runs a script; gone when the test
 /// removes it.
-pub struct Workload {
-    pub namespace: String,
+pub(crate) struct Workload {
+    pub(crate) namespace: String,
 }
 
 impl Workload {
     /// Starts `script` in the pod and waits until it is ready.
-    pub async fn start(set: &Set, namespace: &str, script: &str) -> Result<Self> {
+    pub(crate) async fn start(set: &Set, namespace: &str, script: &str) -> Result<Self> {
         let script = serde_json::to_string(script)?;
         set.admin_apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}\n\
@@ -52,7 +52,7 @@ impl Workload {
     }
 
     /// One that does nothing.
-    pub async fn idle(set: &Set, namespace: &str) -> Result<Self> {
+    pub(crate) async fn idle(set: &Set, namespace: &str) -> Result<Self> {
         Self::start(
             set,
             namespace,
@@ -61,7 +61,7 @@ impl Workload {
         .await
     }
 
-    pub async fn remove(self, set: &Set) -> Result<()> {
+    pub(crate) async fn remove(self, set: &Set) -> Result<()> {
         set.admin(&["delete", "namespace", &self.namespace, "--wait=false"])
             .await
             .map(drop)
