@@ -15,7 +15,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub(crate) fn build() -> Result<PathBuf> {
     ensure!(
         cfg!(all(target_arch = "x86_64", target_os = "linux")),
-        "images are built on x86-64 Linux and for it only"
+        "images are built on x86-64 Linux and for it only; elsewhere the Containerfile builds them in an emulated one"
     );
     // One of its own: flags differ from other builds, which would be made anew.
     let target_folder = folder().join("build");

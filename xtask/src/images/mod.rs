@@ -53,19 +53,23 @@ pub(crate) fn build() -> Result<Vec<Written>> {
     PROGRAMS
         .iter()
         .map(|program| {
-            let image = image(program, &binaries.join(program.name), &labels)?;
             let path = folder().join(format!("{}.tar", program.name));
-            let written = image.write(&path)?;
-            ensure!(
-                written.size <= program.limit,
-                "{} has {} bytes, and its limit is {}",
-                path.display(),
-                written.size,
-                program.limit
-            );
-            Ok(written)
+            write(program, &binaries.join(program.name), &labels, &path)
         })
         .collect()
+}
+
+/// Writes an image, which must be as small as it is meant to be.
+fn write(program: &Program, binary: &Path, labels: &Labels, path: &Path) -> Result<Written> {
+    let written = image(program, binary, labels)?.write(path)?;
+    ensure!(
+        written.size <= program.limit,
+        "{} has {} bytes, and its limit is {}",
+        path.display(),
+        written.size,
+        program.limit
+    );
+    Ok(written)
 }
 
 fn image(program: &Program, binary: &Path, labels: &Labels) -> Result<Image> {
@@ -185,5 +189,21 @@ mod tests {
                 .collect()
         };
         assert!(archives() == archives());
+    }
+
+    #[test]
+    fn an_image_that_is_too_large_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("binary");
+        let path = folder.path().join("image.tar");
+        let labels = Labels::read().unwrap();
+        let program = &PROGRAMS[0];
+        let write = |size| {
+            fs::File::create(&binary).unwrap().set_len(size).unwrap();
+            write(program, &binary, &labels, &path)
+        };
+        let error = write(program.limit).unwrap_err();
+        assert!(error.to_string().contains("limit is 12000000"), "{error}");
+        write(program.limit - 100_000).unwrap();
     }
 }
