@@ -5,6 +5,8 @@ use clap::{Args, Subcommand};
 use local_kubernetes::cluster::{Cluster, Status};
 use local_kubernetes::to_stderr;
 
+use crate::images;
+
 /// Arguments of `cargo xtask cluster`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterArgs {
@@ -34,7 +36,11 @@ pub(crate) fn run(args: &ClusterArgs) -> Result<()> {
 }
 
 fn up(name: &str) -> Result<()> {
-    let cluster = Cluster::up(name, &[], &to_stderr)?;
+    let archives: Vec<_> = images::build()?
+        .into_iter()
+        .map(|image| image.path)
+        .collect();
+    let cluster = Cluster::up(name, &archives, &to_stderr)?;
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     if let Some(host) = cluster.engine().host() {
         println!("export DOCKER_HOST={host}");

@@ -27,16 +27,25 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["curl", "--version"], "curl"),
     (&["setpriv", "--version"], "util-linux"),
     (&["python3", "-c", "import venv, ensurepip"], "python3-venv"),
+    // A cluster with pods: its engine where none runs, and its node where no
+    // registry can be reached.
+    (&["docker", "--version"], "docker.io"),
+    (&["dockerd", "--version"], "docker.io"),
+    (&["iptables", "--version"], "iptables"),
+    (&["debootstrap", "--version"], "debootstrap"),
+    // The image of the pods that tests call: it must need no library.
+    (&["sh", "-c", "/bin/busybox true && ! ldd /bin/busybox"], "busybox-static"),
     (&["tinyproxy", "-v"], "tinyproxy-bin"),
 ];
 
 /// Makes sure that every command is there.
 pub(crate) fn ensure(install: InstallArgs) -> Result<()> {
-    let missing: Vec<_> = NEEDED
+    let mut missing: Vec<_> = NEEDED
         .iter()
         .filter(|(command, _)| !works(command))
         .map(|(_, package)| *package)
         .collect();
+    missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use clap::Args;
 use local_kubernetes::{Binaries, to_stderr};
 
 use crate::cargo::{self, cargo};
+use crate::images;
 use crate::packages::{self, InstallArgs};
 
 /// Arguments of `cargo xtask test`.
@@ -31,7 +32,12 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     packages::ensure(args.install)?;
     let binaries = Binaries::obtain(&to_stderr)?;
     eprintln!("Kubernetes: {}", binaries.kube_apiserver.display());
+    local_kubernetes::obtain_helm(&to_stderr)?;
+    local_kubernetes::cluster::prepare(&to_stderr)?;
     cargo::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    for image in images::build()? {
+        eprintln!("{}: {} bytes", image.path.display(), image.size);
+    }
     let prepared = started.elapsed();
     run_tests(args.filter.as_deref())?;
     eprintln!(

@@ -8,6 +8,7 @@ use integration::wait::until;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
+use crate::caller::Streams;
 use crate::stage::{SOON, Stage};
 use crate::workload::Workload;
 
@@ -54,9 +55,9 @@ pub(crate) async fn logs_of_the_previous_container(stage: Arc<Stage>) -> Result<
     let caller = set.connector().await?.caller(set)?;
     let script = "echo a life; trap 'exit 1' TERM; while true; do sleep 3600 & wait; done";
     let shell = Workload::start(set, "previous", script).await?;
-    caller
-        .kubectl(&["exec", "--namespace=previous", "shell", "--", "kill", "1"])
-        .await?;
+    // Ends with the container it is in, so by a signal.
+    let kill = ["exec", "--namespace=previous", "shell", "--", "kill", "1"];
+    caller.output(Streams::WebSocket, &kill).await?;
     let previous = until("the restart", SOON, || async {
         let arguments = ["logs", "--previous", "--namespace=previous", "shell"];
         Ok(caller.kubectl(&arguments).await.ok())

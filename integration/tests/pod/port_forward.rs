@@ -17,21 +17,27 @@ use crate::payload::{Payload, Sum, read_payload};
 use crate::stage::{SOON, Stage};
 use crate::workload::Workload;
 
-/// Sums up what it is sent until its sender says that this is all, then answers:
-/// that needs a half-close to arrive and the other half to stay open.
-const SUM_UP: &str = "exec nc -lk -p 7000 -e sh -c 'wc -c; echo done'";
-const ECHO: &str = "exec nc -lk -p 7000 -e cat";
+/// Answers when it has read a line. It cannot wait for the end of what is sent:
+/// containerd's end of a port-forward does not pass a half-close on, and closes
+/// both directions a second after the first one ends.
+const ANSWER: &str = "exec nc -ll -p 7000 -e sh -c 'read line; echo $line and done'";
+const ECHO: &str = "exec nc -ll -p 7000 -e cat";
+const PORT: u16 = 7000;
 const CONNECTIONS: usize = 50;
 
 pub(crate) async fn port_forward_carries_50_connections(stage: Arc<Stage>) -> Result<()> {
     let set = stage.set().await?;
     let caller = set.connector().await?.caller(set)?;
-    let shell = Workload::start(set, "forward", ECHO).await?;
+    let shell = Workload::listening(set, "forward", ECHO, PORT).await?;
     for streams in Streams::BOTH {
         let mut forward = Forward::start(&caller, streams, "forward").await?;
+        let mut open = Vec::new();
+        for _ in 0..CONNECTIONS {
+            open.push(open_and_echo(forward.address).await?);
+        }
         let mut connections = JoinSet::new();
-        for number in 0..CONNECTIONS {
-            connections.spawn(echo(forward.address, 10_000 + number as u64));
+        for (number, stream) in open.into_iter().enumerate() {
+            connections.spawn(echo(stream, 100_000 + number as u64));
         }
         while let Some(sums) = connections.join_next().await {
             let (sent, received) = sums??;
@@ -42,15 +48,23 @@ pub(crate) async fn port_forward_carries_50_connections(stage: Arc<Stage>) -> Re
     shell.remove(set).await
 }
 
-/// Each connection is open, and has had an answer, before it sends the rest.
-async fn echo(address: SocketAddr, bytes: u64) -> Result<(Sum, Sum)> {
+/// Opens a connection and has one byte back, before the next one is opened:
+/// busybox's nc lets one wait for it, and the kernel drops more.
+async fn open_and_echo(address: SocketAddr) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"!").await?;
+    let byte = timeout(SOON, stream.read_u8())
+        .await
+        .context("a connection does not open")??;
+    ensure!(byte == b'!', "{byte}");
+    Ok(stream)
+}
+
+/// Sends and receives at once.
+async fn echo(mut stream: TcpStream, bytes: u64) -> Result<(Sum, Sum)> {
     let (read, mut write) = stream.split();
     let exchange = async {
-        let send = async {
-            let sum = Payload::new(bytes).write_to(&mut write).await?;
-            Ok::<_, anyhow::Error>(sum)
-        };
+        let send = Payload::new(bytes).write_to(&mut write);
         tokio::try_join!(send, read_payload(read.take(bytes)))
     };
     timeout(SOON, exchange)
@@ -61,18 +75,17 @@ async fn echo(address: SocketAddr, bytes: u64) -> Result<(Sum, Sum)> {
 pub(crate) async fn port_forward_passes_a_half_close(stage: Arc<Stage>) -> Result<()> {
     let set = stage.set().await?;
     let caller = set.connector().await?.caller(set)?;
-    let shell = Workload::start(set, "half-close", SUM_UP).await?;
+    let shell = Workload::listening(set, "half-close", ANSWER, PORT).await?;
     for streams in Streams::BOTH {
         let forward = Forward::start(&caller, streams, "half-close").await?;
         let mut stream = TcpStream::connect(forward.address).await?;
-        stream.write_all(b"eleven byte").await?;
+        stream.write_all(b"one line\n").await?;
         stream.shutdown().await?;
         let mut answer = String::new();
         timeout(SOON, stream.read_to_string(&mut answer))
             .await
             .with_context(|| format!("{streams:?}: no answer after the half-close"))??;
-        let words: Vec<&str> = answer.split_whitespace().collect();
-        ensure!(words == ["11", "done"], "{streams:?}: {answer:?}");
+        ensure!(answer == "one line and done\n", "{streams:?}: {answer:?}");
     }
     shell.remove(set).await
 }

@@ -14,7 +14,7 @@ const SERVES: &str = "mkdir /tmp/www; echo from the pod > /tmp/www/page; \
 pub(crate) async fn get_raw_reaches_services_and_nodes(stage: Arc<Stage>) -> Result<()> {
     let set = stage.set().await?;
     let caller = set.connector().await?.caller(set)?;
-    let shell = Workload::start(set, "proxies", SERVES).await?;
+    let shell = Workload::listening(set, "proxies", SERVES, 8080).await?;
     set.admin(&[
         "expose",
         "pod/shell",

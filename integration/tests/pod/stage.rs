@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use crate::connector::Connector;
 use crate::images;
 use crate::server::Server;
+use crate::workload;
 
 /// How long a step may take that takes a second or two on an idle machine: an
 /// image to start, a pod to be ready.
@@ -56,14 +57,18 @@ impl Set {
         let cluster = tokio::task::spawn_blocking(move || cluster(&path)).await??;
         let server = Server::start(folder.path()).await?;
         let connect_proxy = ConnectProxy::start(server.address).await?;
-        Ok(Self {
+        let set = Self {
             cluster,
             server,
             secrets: Arc::default(),
             connector: OnceCell::new(),
             connect_proxy,
             folder,
-        })
+        };
+        // In a cluster that is not new: of tests that failed.
+        set.admin(&["delete", "namespace", "--selector", workload::LABEL])
+            .await?;
+        Ok(set)
     }
 
     /// The connector that most tests share. It may do everything, and allows exec.
@@ -137,6 +142,7 @@ fn cluster(folder: &Path) -> Result<Cluster> {
     let archives = [
         images::ours("proxy-sidecar")?,
         images::ours("tunnel-client")?,
+        images::ours("tunnel-server")?,
         images::write_shell(folder)?,
     ];
     let cluster = match std::env::var(CLUSTER) {

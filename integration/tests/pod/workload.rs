@@ -5,6 +5,9 @@ use anyhow::Result;
 use crate::images::SHELL;
 use crate::stage::{SOON, Set};
 
+/// What each namespace of a workload has.
+pub(crate) const LABEL: &str = "culvert.test/workload";
+
 /// A namespace with a pod `shell` in it that runs a script; gone when the test
 /// removes it.
 pub(crate) struct Workload {
@@ -12,11 +15,26 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Starts `script` in the pod and waits until it is ready.
+    /// Starts `script` in the pod and waits until that is ready.
     pub(crate) async fn start(set: &Set, namespace: &str, script: &str) -> Result<Self> {
+        Self::start_when(set, namespace, script, "{exec: {command: [\"true\"]}}").await
+    }
+
+    /// As [`Self::start`], and waits until it listens on `port`.
+    pub(crate) async fn listening(
+        set: &Set,
+        namespace: &str,
+        script: &str,
+        port: u16,
+    ) -> Result<Self> {
+        let probe = format!("{{tcpSocket: {{port: {port}}}, periodSeconds: 1}}");
+        Self::start_when(set, namespace, script, &probe).await
+    }
+
+    async fn start_when(set: &Set, namespace: &str, script: &str, probe: &str) -> Result<Self> {
         let script = serde_json::to_string(script)?;
         set.admin_apply(&format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}\n\
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}, labels: {{{LABEL}: ''}}}}}}\n\
              ---\n\
              apiVersion: v1\n\
              kind: ServiceAccount\n\
@@ -33,6 +51,7 @@ impl Workload {
              \x20   image: {SHELL}\n\
              \x20   imagePullPolicy: Never\n\
              \x20   stdin: true\n\
+             \x20   readinessProbe: {probe}\n\
              \x20   args: ['-c', {script}]\n"
         ))
         .await?;

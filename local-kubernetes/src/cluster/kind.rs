@@ -95,6 +95,11 @@ impl Kind {
         .with_context(|| format!("cannot load {}", archive.display()))
     }
 
+    /// Gets the node image.
+    pub(super) fn prepare(&self, progress: &dyn Fn(&str)) -> Result<()> {
+        self.node(progress).map(drop)
+    }
+
     /// The image that was named; else the published one if it can be pulled; else
     /// one that is built here.
     fn node(&self, progress: &dyn Fn(&str)) -> Result<Node> {

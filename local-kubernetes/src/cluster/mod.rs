@@ -38,6 +38,16 @@ pub enum Status {
     Ready,
 }
 
+/// Gets all that a cluster is made from, so that making one takes seconds: the
+/// engine, kind, and the node image. See [`Cluster::up`].
+///
+/// # Errors
+/// As there.
+pub fn prepare(progress: &dyn Fn(&str)) -> Result<()> {
+    let engine = Engine::obtain(progress)?;
+    Kind::obtain(&engine, progress)?.prepare(progress)
+}
+
 impl Cluster {
     /// The cluster `name`, made if it is not there or does not answer, with the
     /// images in `archives` loaded into its node.
