@@ -19,6 +19,7 @@ pub mod gateway_crds;
 pub mod http1;
 pub mod http_version;
 pub mod kubeconfig;
+pub mod network_policy;
 pub mod played_cluster;
 pub mod python;
 pub mod raw_http;

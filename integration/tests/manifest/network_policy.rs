@@ -1,22 +1,29 @@
 //! The network policy, evaluated as a network plugin would, against what the pod
 //! has and needs. Nothing here enforces it.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use integration::environment::Environment;
+use integration::network_policy::{Peer, allows, selects};
 use serde_json::{Value, json};
 
 use crate::objects::{Objects, containers, only};
 use crate::render::{Tools, manifests};
 
-/// Who is at the other end.
-enum Peer {
-    Address(&'static str),
-    /// The labels of its namespace and its own.
-    Pod(Value, Value),
+/// A peer that is no pod of the cluster's.
+fn address(text: &str) -> Result<Peer> {
+    Ok(Peer::Address(text.parse()?))
+}
+
+/// A pod, by the labels of its namespace and its own.
+fn pod(namespace: &Value, labels: Value) -> Result<Peer> {
+    Ok(Peer::Pod {
+        address: "10.244.0.7".parse()?,
+        namespace: namespace.clone(),
+        labels,
+    })
 }
 
 pub(crate) async fn the_policy_lets_pass_what_the_pod_needs(
@@ -49,22 +56,19 @@ fn selects_the_pod(objects: &Objects, policy: &Value) -> Result<()> {
 /// In: the ports that the containers declare, which are those of the metrics.
 fn ingress(objects: &Objects, policy: &Value) -> Result<()> {
     let rules = &policy["ingress"];
-    let peer = || Peer::Address("203.0.113.1");
+    let peer = address("203.0.113.1")?;
     let mut declared = 0;
     for container in containers(objects)? {
         for port in container["ports"].as_array().into_iter().flatten() {
             let port = port["containerPort"].as_u64().context("no number")?;
-            ensure!(
-                allows(rules, "from", &peer(), "TCP", port)?,
-                "{port} is shut"
-            );
+            ensure!(allows(rules, "from", &peer, "TCP", port)?, "{port} is shut");
             declared += 1;
         }
     }
     ensure!(declared == 2, "{declared} ports are declared");
     for port in [8001, 443, 22] {
         ensure!(
-            !allows(rules, "from", &peer(), "TCP", port)?,
+            !allows(rules, "from", &peer, "TCP", port)?,
             "{port} is open"
         );
     }
@@ -73,10 +77,10 @@ fn ingress(objects: &Objects, policy: &Value) -> Result<()> {
 
 fn egress(policy: &Value) -> Result<()> {
     let system = json!({ "kubernetes.io/metadata.name": "kube-system" });
-    let dns = || Peer::Pod(system.clone(), json!({ "k8s-app": "kube-dns" }));
-    let api_server = || Peer::Address("192.0.2.10");
-    let tunnel_server = || Peer::Address("198.51.100.10");
-    let node_local_dns = || Peer::Address("169.254.20.10");
+    let dns = || pod(&system, json!({ "k8s-app": "kube-dns" }));
+    let api_server = || address("192.0.2.10");
+    let tunnel_server = || address("198.51.100.10");
+    let node_local_dns = || address("169.254.20.10");
     for (peer, protocol, port, passes) in [
         (dns(), "UDP", 53, true),
         (dns(), "TCP", 53, true),
@@ -88,23 +92,18 @@ fn egress(policy: &Value) -> Result<()> {
         (tunnel_server(), "TCP", 443, true),
         (tunnel_server(), "UDP", 443, false),
         // A cloud's metadata, the world, and other pods.
-        (Peer::Address("169.254.169.254"), "TCP", 80, false),
-        (Peer::Address("8.8.8.8"), "UDP", 53, false),
-        (Peer::Address("8.8.8.8"), "TCP", 443, false),
+        (address("169.254.169.254"), "TCP", 80, false),
+        (address("8.8.8.8"), "UDP", 53, false),
+        (address("8.8.8.8"), "TCP", 443, false),
+        (pod(&system, json!({ "k8s-app": "x" })), "UDP", 53, false),
         (
-            Peer::Pod(system.clone(), json!({ "k8s-app": "x" })),
-            "UDP",
-            53,
-            false,
-        ),
-        (
-            Peer::Pod(json!({}), json!({ "k8s-app": "kube-dns" })),
+            pod(&json!({}), json!({ "k8s-app": "kube-dns" })),
             "UDP",
             53,
             false,
         ),
     ] {
-        let allowed = allows(&policy["egress"], "to", &peer, protocol, port)?;
+        let allowed = allows(&policy["egress"], "to", &peer?, protocol, port)?;
         ensure!(
             allowed == passes,
             "{protocol} {port}: {allowed}, not {passes}"
@@ -145,7 +144,7 @@ fn the_chart_finds_the_port(tools: &Tools) -> Result<()> {
         ];
         let objects = tools.chart(&files)?;
         let rules = &only(&objects, "NetworkPolicy")?["spec"]["egress"];
-        let server = Peer::Address("198.51.100.10");
+        let server = address("198.51.100.10")?;
         ensure!(
             allows(rules, "to", &server, "TCP", port)?,
             "{values}: {rules}"
@@ -153,50 +152,4 @@ fn the_chart_finds_the_port(tools: &Tools) -> Result<()> {
         ensure!(!allows(rules, "to", &server, "TCP", port + 1)?, "{values}");
     }
     Ok(())
-}
-
-/// Whether one of the rules lets a peer pass. No list of peers means all.
-fn allows(rules: &Value, peers: &str, peer: &Peer, protocol: &str, port: u64) -> Result<bool> {
-    for rule in rules.as_array().context("no rules")? {
-        let ports = rule["ports"].as_array().context("a rule for all ports")?;
-        let through = ports
-            .iter()
-            .any(|it| it["protocol"] == protocol && it["port"] == port);
-        let known = match rule[peers].as_array() {
-            None => true,
-            Some(list) => list
-                .iter()
-                .map(|it| is(it, peer))
-                .collect::<Result<Vec<_>>>()?
-                .contains(&true),
-        };
-        if through && known {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn is(described: &Value, peer: &Peer) -> Result<bool> {
-    match peer {
-        Peer::Address(address) => match described["ipBlock"]["cidr"].as_str() {
-            None => Ok(false),
-            // Single addresses only, as another test says.
-            Some(cidr) => {
-                let (one, _) = cidr.split_once('/').context("no prefix length")?;
-                Ok(one.parse::<IpAddr>()? == address.parse::<IpAddr>()?)
-            }
-        },
-        Peer::Pod(namespace, pod) => Ok(described["podSelector"].is_object()
-            && selects(&described["namespaceSelector"], namespace)
-            && selects(&described["podSelector"], pod)),
-    }
-}
-
-fn selects(selector: &Value, labels: &Value) -> bool {
-    let wanted = selector["matchLabels"].as_object();
-    wanted
-        .into_iter()
-        .flatten()
-        .all(|(key, value)| labels[key] == *value)
 }

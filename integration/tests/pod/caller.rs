@@ -29,17 +29,24 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Of the server outside the cluster.
     pub(crate) fn new(set: &Set, cluster: &str, access_token: &Token) -> Result<Self> {
-        let kubeconfig = set.folder().join(format!("{cluster}.kubeconfig"));
-        Kubeconfig {
-            server: &format!("https://{cluster}.{BASE_DOMAIN}:{PORT}"),
-            ca_file: &set.server.ca_file(),
-            credential: Credential::Token(access_token.expose()),
-            proxy_url: Some(&set.connect_proxy()),
-        }
-        .write(&kubeconfig)?;
+        Self::with(
+            &Kubeconfig {
+                server: &format!("https://{cluster}.{BASE_DOMAIN}:{PORT}"),
+                ca_file: &set.server.ca_file(),
+                credential: Credential::Token(access_token.expose()),
+                proxy_url: Some(&set.connect_proxy()),
+            },
+            set.folder().join(format!("{cluster}.kubeconfig")),
+        )
+    }
+
+    /// With a kubeconfig that is written to `path`.
+    pub(crate) fn with(kubeconfig: &Kubeconfig<'_>, path: PathBuf) -> Result<Self> {
+        kubeconfig.write(&path)?;
         Ok(Self {
-            kubeconfig,
+            kubeconfig: path,
             kubectl: Binaries::obtain(&local_kubernetes::to_stderr)?.kubectl,
         })
     }
@@ -64,6 +71,25 @@ impl Caller {
             .args(arguments)
             .kill_on_drop(true);
         command
+    }
+
+    /// Runs kubectl, which must fail; gives what it says about that.
+    pub(crate) async fn refused(&self, arguments: &[&str]) -> Result<String> {
+        self.refused_over(Streams::WebSocket, arguments).await
+    }
+
+    /// As [`Self::refused`], with this kind of streams.
+    pub(crate) async fn refused_over(
+        &self,
+        streams: Streams,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let output = self.output(streams, arguments).await?;
+        ensure!(
+            !output.status.success(),
+            "kubectl {arguments:?} over {streams:?} is not refused"
+        );
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// Runs kubectl to its end, whatever that is.

@@ -1,9 +1,10 @@
 //! A connector in the cluster: the manifests, with a choice of components, as a
 //! user would overlay them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use integration::rendered::manifests;
 use integration::server_config::new_token;
 use integration::wait::until;
 use serde_json::Value;
@@ -12,14 +13,21 @@ use tunnel_protocol::token::{Token, TokenKind};
 use crate::caller::Caller;
 use crate::server::{BASE_DOMAIN, PORT};
 use crate::stage::{SOON, Set};
+use crate::workload::LABEL;
 
 pub(crate) const DEPLOYMENT: &str = "gitlab-connector-pod";
+
+/// The tunnel-server that a connector links to.
+pub(crate) struct Destination {
+    pub(crate) url: String,
+    pub(crate) ca_file: PathBuf,
+}
 
 pub(crate) struct Connector {
     /// The cluster's name, at the server.
     pub(crate) name: String,
     pub(crate) namespace: String,
-    access_token: Token,
+    pub(crate) access_token: Token,
 }
 
 impl Connector {
@@ -35,6 +43,30 @@ impl Connector {
 
     /// Installs one, and does not wait.
     pub(crate) async fn apply(set: &Set, name: &str, components: &[&str]) -> Result<Self> {
+        Self::apply_changed(set, name, components, |_| Ok(())).await
+    }
+
+    /// As [`Self::apply`], after `change` to the copy of `manifests/connector`.
+    pub(crate) async fn apply_changed(
+        set: &Set,
+        name: &str,
+        components: &[&str],
+        change: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
+        let (connector, token) = Self::named(set, name);
+        set.server.add(name, &token, &connector.access_token)?;
+        let server = Destination {
+            url: format!("https://{BASE_DOMAIN}:{PORT}"),
+            ca_file: set.server.ca_file(),
+        };
+        connector.write_overlay(set, components, &server, &token)?;
+        change(&connector.overlay(set).join("connector"))?;
+        connector.apply_overlay(set).await?;
+        Ok(connector)
+    }
+
+    /// One with new tokens, of which nobody knows yet.
+    pub(crate) fn named(set: &Set, name: &str) -> (Self, Token) {
         let (connector_token, access_token) = (
             new_token(TokenKind::Connector),
             new_token(TokenKind::Access),
@@ -45,41 +77,48 @@ impl Connector {
         );
         set.secrets
             .add(format!("{name}'s access token"), access_token.expose());
-        set.server.add(name, &connector_token, &access_token)?;
         let connector = Self {
             name: name.to_owned(),
             namespace: format!("connector-{name}"),
             access_token,
         };
-        connector.write_overlay(set, components, &connector_token)?;
-        let overlay = connector.overlay(set);
-        let overlay = overlay.to_str().context("a folder's name")?;
-        set.admin(&["apply", "--server-side", "--kustomize", overlay])
-            .await?;
-        Ok(connector)
+        (connector, connector_token)
     }
 
-    fn overlay(&self, set: &Set) -> std::path::PathBuf {
+    pub(crate) async fn apply_overlay(&self, set: &Set) -> Result<()> {
+        let overlay = self.overlay(set);
+        let overlay = overlay.to_str().context("a folder's name")?;
+        set.admin(&["apply", "--server-side", "--kustomize", overlay])
+            .await
+            .map(drop)
+    }
+
+    fn overlay(&self, set: &Set) -> PathBuf {
         // kustomize refuses absolute paths and follows relative ones from here.
         set.folder().join(format!("overlay-{}", self.name))
     }
 
-    fn write_overlay(&self, set: &Set, components: &[&str], token: &Token) -> Result<()> {
-        let manifests = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../manifests/connector")
-            .canonicalize()?;
+    pub(crate) fn write_overlay(
+        &self,
+        set: &Set,
+        components: &[&str],
+        server: &Destination,
+        token: &Token,
+    ) -> Result<()> {
+        let manifests = manifests("connector");
         let overlay = self.overlay(set);
         std::fs::create_dir_all(&overlay)?;
         // As a user's copy: the overlay must not lie outside of its base's tree.
         copy_tree(&manifests, &overlay.join("connector"))?;
-        std::fs::copy(set.server.ca_file(), overlay.join("ca.crt"))?;
+        std::fs::copy(&server.ca_file, overlay.join("ca.crt"))?;
         std::fs::write(overlay.join("token"), token.expose())?;
         let components: String = ["private-ca"]
             .iter()
             .chain(components)
             .map(|component| format!("  - connector/components/{component}\n"))
             .collect();
-        let (name, namespace) = (&self.name, &self.namespace);
+        let (name, namespace, url) = (&self.name, &self.namespace, &server.url);
+        let label = LABEL.replace('/', "~1");
         std::fs::write(
             overlay.join("kustomization.yaml"),
             format!(
@@ -90,6 +129,8 @@ impl Connector {
                  secretGenerator:\n  - name: connector-token\n    files: [token]\n\
                  configMapGenerator:\n  - name: tunnel-server-ca\n    files: [ca.crt]\n\
                  patches:\n\
+                 - patch: '[{{\"op\": \"add\", \"path\": \"/metadata/labels/{label}\", \"value\": \"\"}}]'\n\
+                 \x20 target: {{kind: Namespace}}\n\
                  - patch: |\n\
                  \x20   - op: replace\n\
                  \x20     path: /metadata/name\n\
@@ -105,7 +146,7 @@ impl Connector {
                  \x20         containers:\n\
                  \x20         - name: tunnel-client\n\
                  \x20           env:\n\
-                 \x20           - {{name: TUNNEL_CLIENT_SERVER, value: 'https://{BASE_DOMAIN}:{PORT}'}}\n\
+                 \x20           - {{name: TUNNEL_CLIENT_SERVER, value: '{url}'}}\n\
                  \x20           - {{name: TUNNEL_CLIENT_SUBDOMAIN, value: {name}}}\n\
                  \x20           - {{name: TUNNEL_CLIENT_RECONNECT_SPREAD_MS, value: '0'}}\n",
             ),
@@ -182,6 +223,14 @@ impl Connector {
         Caller::new(set, &self.name, &self.access_token)
     }
 
+    /// Takes it away, after a search of what it printed for secrets.
+    pub(crate) async fn remove(self, set: &Set) -> Result<()> {
+        let log = self.log(set).await?;
+        set.secrets
+            .must_not_be_in(&format!("the log of {}", self.name), &log)?;
+        self.uninstall(set).await
+    }
+
     pub(crate) async fn uninstall(&self, set: &Set) -> Result<()> {
         let overlay = self.overlay(set);
         let overlay = overlay.to_str().context("a folder's name")?;
@@ -197,7 +246,7 @@ impl Connector {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

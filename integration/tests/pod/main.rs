@@ -2,18 +2,27 @@
 //! tunnel-server outside the cluster as a container of its own; called by hostname.
 
 mod attach;
+mod authority;
 mod caller;
+mod chart;
+mod choices;
 mod connector;
 mod copy;
+mod desk;
 mod exec;
 mod first_call;
+mod high_availability;
 mod images;
 mod logs;
+mod native_sidecar;
+mod network_policy;
 mod operations;
 mod payload;
 mod port_forward;
 mod proxies;
+mod release;
 mod server;
+mod server_in_cluster;
 mod stage;
 mod terminal;
 mod workload;
@@ -55,6 +64,16 @@ fn main() -> ExitCode {
             operations::rollout_restart_is_followed_to_its_end,
             operations::debug_adds_a_container_and_attaches,
             operations::drain_tells_what_it_would_do,
+            choices::the_default_lets_callers_read,
+            choices::whatever_the_role_some_is_refused,
+            choices::edit_changes_and_reads_secrets,
+            choices::namespaced_ends_at_the_namespaces,
+            choices::pod_security_is_restricted,
+            native_sidecar::a_native_sidecar_ends_after_the_client,
+            high_availability::two_pods_have_a_link_each,
+            network_policy::the_policy_lets_the_pods_connections_pass,
+            chart::helm_installs_upgrades_and_uninstalls,
+            server_in_cluster::a_connector_links_to_the_servers_service,
         ],
     )
 }
