@@ -31,7 +31,9 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
             String::from_utf8_lossy(end).trim_end()
         );
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
 }
 
 /// Runs `command`, as [`output`] does.

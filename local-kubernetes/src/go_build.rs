@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{command, environment};
 use crate::go_commands::{GO_ENVIRONMENT, GO_FLAGS, GoCommand, GoModule, OLDEST_GO};
 use crate::log_tail::log_tail;
 use crate::process::signalled_at_parent_death;
+use crate::{command, environment};
 
 /// How often a build that goes on says so.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);

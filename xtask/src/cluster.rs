@@ -53,10 +53,9 @@ fn status(name: &str) -> Result<()> {
         println!("{name}: absent");
         return Ok(());
     };
-    match cluster.status()? {
+    match cluster.status() {
         Status::Ready => println!("{name}: ready, {}", cluster.kubeconfig().display()),
         Status::NotReady(why) => println!("{name}: not ready: {why}"),
-        Status::Absent | Status::NoEngine => println!("{name}: absent"),
     }
     Ok(())
 }

@@ -34,7 +34,10 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["iptables", "--version"], "iptables"),
     (&["debootstrap", "--version"], "debootstrap"),
     // The image of the pods that tests call: it must need no library.
-    (&["sh", "-c", "/bin/busybox true && ! ldd /bin/busybox"], "busybox-static"),
+    (
+        &["sh", "-c", "/bin/busybox true && ! ldd /bin/busybox"],
+        "busybox-static",
+    ),
     (&["tinyproxy", "-v"], "tinyproxy-bin"),
 ];
 

@@ -42,7 +42,9 @@ impl Engine {
     /// If docker's client is missing.
     pub fn find() -> Result<Option<Self>> {
         if on_path("docker").is_none() {
-            bail!("docker is needed for a cluster with pods: install docker (Debian: `apt-get install docker.io`)");
+            bail!(
+                "docker is needed for a cluster with pods: install docker (Debian: `apt-get install docker.io`)"
+            );
         }
         let given = Self {
             host: docker_host(),
@@ -85,11 +87,23 @@ impl Engine {
     }
 
     fn answers(&self) -> bool {
-        command::run(self.docker().args(["version", "--format", "{{.Server.Version}}"])).is_ok()
+        command::run(
+            self.docker()
+                .args(["version", "--format", "{{.Server.Version}}"]),
+        )
+        .is_ok()
     }
 
     pub(crate) fn has_image(&self, name: &str) -> Result<bool> {
         let inspected = self.docker().args(["image", "inspect", name]).output()?;
+        Ok(inspected.status.success())
+    }
+
+    pub(super) fn has_container(&self, name: &str) -> Result<bool> {
+        let inspected = self
+            .docker()
+            .args(["container", "inspect", name])
+            .output()?;
         Ok(inspected.status.success())
     }
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::Engine;
-use crate::command::{output, run};
-use crate::without_registry::NodeImage;
+use crate::command::run;
 use crate::go_build::module_source;
 use crate::go_commands::KIND;
+use crate::without_registry::NodeImage;
 use crate::{environment, obtain_kind};
 
 /// `kind`, for one engine.
@@ -42,15 +42,17 @@ impl Kind {
         command
     }
 
-    pub(super) fn clusters(&self) -> Result<Vec<String>> {
-        let list = output(self.command().args(["get", "clusters", "--quiet"]))?;
-        Ok(list.lines().map(str::to_owned).collect())
-    }
-
     pub(super) fn write_kubeconfig(&self, cluster: &str, kubeconfig: &Path) -> Result<()> {
         run(self
             .command()
-            .args(["export", "kubeconfig", "--quiet", "--name", cluster, "--kubeconfig"])
+            .args([
+                "export",
+                "kubeconfig",
+                "--quiet",
+                "--name",
+                cluster,
+                "--kubeconfig",
+            ])
             .arg(kubeconfig))
     }
 
@@ -67,7 +69,14 @@ impl Kind {
         progress(&format!("making the cluster {cluster}"));
         run(self
             .command()
-            .args(["create", "cluster", "--quiet", "--wait=120s", "--name", cluster])
+            .args([
+                "create",
+                "cluster",
+                "--quiet",
+                "--wait=120s",
+                "--name",
+                cluster,
+            ])
             .args(["--image", node.image()])
             .arg("--config")
             .arg(&configuration)
@@ -79,7 +88,14 @@ impl Kind {
     pub(super) fn delete(&self, cluster: &str, kubeconfig: &Path) -> Result<()> {
         run(self
             .command()
-            .args(["delete", "cluster", "--quiet", "--name", cluster, "--kubeconfig"])
+            .args([
+                "delete",
+                "cluster",
+                "--quiet",
+                "--name",
+                cluster,
+                "--kubeconfig",
+            ])
             .arg(kubeconfig))?;
         match std::fs::remove_file(kubeconfig) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

@@ -13,6 +13,7 @@ pub use engine::{Engine, NETWORK};
 use kind::Kind;
 
 use crate::Binaries;
+use crate::command::run;
 use crate::environment::cache_folder;
 
 /// A running cluster.
@@ -28,14 +29,15 @@ pub struct Cluster {
 /// What there is of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// No container engine answers, so there are no clusters.
-    NoEngine,
-    /// There is no such cluster.
-    Absent,
     /// Its node is there, but its API server does not say that it is ready.
     NotReady(String),
     /// Its API server is ready.
     Ready,
+}
+
+/// The name that kind gives a cluster's only node.
+fn node(cluster: &str) -> String {
+    format!("{cluster}-control-plane")
 }
 
 /// Gets all that a cluster is made from, so that making one takes seconds: the
@@ -64,14 +66,14 @@ impl Cluster {
     /// If a part is missing: the message says what to install.
     pub fn up(name: &str, archives: &[PathBuf], progress: &dyn Fn(&str)) -> Result<Self> {
         let engine = Engine::obtain(progress)?;
+        let there = engine.has_container(&node(name))?;
         let cluster = Self::of(name, engine, progress)?;
-        match cluster.status()? {
-            Status::Ready => progress(&format!("the cluster {name} is there")),
-            Status::NotReady(_) => {
-                cluster.kind.delete(name, &cluster.kubeconfig)?;
-                cluster.create(progress)?;
-            }
-            Status::Absent | Status::NoEngine => cluster.create(progress)?,
+        if there && cluster.status() == Status::Ready {
+            progress(&format!("the cluster {name} is there"));
+        } else {
+            // What does not answer, or was left half-made.
+            cluster.kind.delete(name, &cluster.kubeconfig)?;
+            cluster.create(progress)?;
         }
         for archive in archives {
             cluster.load(archive)?;
@@ -95,11 +97,12 @@ impl Cluster {
     /// # Errors
     /// If kind or kubectl cannot be had.
     pub fn find(name: &str, progress: &dyn Fn(&str)) -> Result<Option<Self>> {
-        let Some(engine) = Engine::find()? else {
-            return Ok(None);
-        };
-        let cluster = Self::of(name, engine, progress)?;
-        Ok((cluster.status()? != Status::Absent).then_some(cluster))
+        match Engine::find()? {
+            Some(engine) if engine.has_container(&node(name))? => {
+                Self::of(name, engine, progress).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn of(name: &str, engine: Engine, progress: &dyn Fn(&str)) -> Result<Self> {
@@ -121,7 +124,7 @@ impl Cluster {
         // kind waits for the node only. Pods that start earlier wait for it, and
         // those that ask for names would fail.
         progress("waiting for the cluster's DNS");
-        crate::command::run(self.kubectl().args([
+        run(self.kubectl().args([
             "--namespace=kube-system",
             "rollout",
             "status",
@@ -130,24 +133,20 @@ impl Cluster {
         ]))
     }
 
-    /// What there is of it.
-    ///
-    /// # Errors
-    /// If the engine does not answer.
-    pub fn status(&self) -> Result<Status> {
-        if !self.kind.clusters()?.contains(&self.name) {
-            return Ok(Status::Absent);
-        }
-        // The kubeconfig may be another checkout's, or lost.
-        self.kind.write_kubeconfig(&self.name, &self.kubeconfig)?;
-        let ready = crate::command::output(
-            self.kubectl()
-                .args(["get", "--raw=/readyz", "--request-timeout=5s"]),
-        );
-        Ok(match ready {
-            Ok(_) => Status::Ready,
+    /// Whether it answers.
+    pub fn status(&self) -> Status {
+        match self.ask_whether_ready() {
+            Ok(()) => Status::Ready,
             Err(error) => Status::NotReady(format!("{error:#}")),
-        })
+        }
+    }
+
+    fn ask_whether_ready(&self) -> Result<()> {
+        // The file may be another checkout's, or lost.
+        self.kind.write_kubeconfig(&self.name, &self.kubeconfig)?;
+        run(self
+            .kubectl()
+            .args(["get", "--raw=/readyz", "--request-timeout=5s"]))
     }
 
     /// Loads the image in `archive` into the node.
@@ -169,8 +168,11 @@ impl Cluster {
             progress("no container engine runs, so there is no cluster");
             return Ok(());
         };
-        let cluster = Self::of(name, engine, progress)?;
-        cluster.delete(progress)
+        if engine.has_container(&node(name))? {
+            return Self::of(name, engine, progress)?.delete(progress);
+        }
+        progress(&format!("there is no cluster {name}"));
+        engine.stop_if_ours_and_idle(progress)
     }
 
     /// As [`Self::down`].
@@ -200,7 +202,7 @@ impl Cluster {
 
     /// The name of its only node, which is that of its container, too.
     pub fn node(&self) -> String {
-        format!("{}-control-plane", self.name)
+        node(&self.name)
     }
 
     /// kubectl, as the cluster's administrator.

@@ -84,11 +84,7 @@ const fn kubernetes(name: &'static str, package: &'static str) -> GoCommand {
     }
 }
 
-const fn other(
-    name: &'static str,
-    module: &'static GoModule,
-    package: &'static str,
-) -> GoCommand {
+const fn other(name: &'static str, module: &'static GoModule, package: &'static str) -> GoCommand {
     GoCommand {
         name,
         module,

@@ -48,7 +48,11 @@ impl NodeImage {
 fn tag() -> Result<String> {
     let mut hash = Sha256::new();
     let commands = cache_key(&NODE)?;
-    for input in [commands.as_str(), KIND.version()?].iter().copied().chain(node_root::inputs()) {
+    for input in [commands.as_str(), KIND.version()?]
+        .iter()
+        .copied()
+        .chain(node_root::inputs())
+    {
         hash.update(input.len().to_be_bytes());
         hash.update(input);
     }
@@ -83,7 +87,10 @@ fn import(engine: &Engine, root: &Path, name: &str) -> Result<()> {
     let import = engine
         .docker()
         .args(["import"])
-        .args(["--change", r#"ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]"#])
+        .args([
+            "--change",
+            r#"ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]"#,
+        ])
         .args(["--change", "ENV container=docker"])
         .args(["-", name])
         .stdin(stdout)
@@ -93,7 +100,10 @@ fn import(engine: &Engine, root: &Path, name: &str) -> Result<()> {
         bail!("tar failed ({status})");
     }
     if !import.status.success() {
-        bail!("docker import: {}", String::from_utf8_lossy(&import.stderr).trim_end());
+        bail!(
+            "docker import: {}",
+            String::from_utf8_lossy(&import.stderr).trim_end()
+        );
     }
     Ok(())
 }

@@ -47,7 +47,9 @@ pub(super) fn make(folder: &Path, binaries: &Path, progress: &dyn Fn(&str)) -> R
         .arg(&root))
     .context("cannot make a Debian root; is debootstrap installed, and are you root?")?;
     let kube_proxy = folder.join("kube-proxy-root");
-    run(script(KUBE_PROXY_ROOT, "kube_proxy_root.sh").arg(&root).arg(&kube_proxy))?;
+    run(script(KUBE_PROXY_ROOT, "kube_proxy_root.sh")
+        .arg(&root)
+        .arg(&kube_proxy))?;
     let configuration = folder.join("configuration");
     fs::create_dir(&configuration)?;
     for (name, text) in CONFIGURATION {

@@ -16,7 +16,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Loads `archives` into `root`/var/lib/containerd with the node's own containerd,
 /// which runs here for that long and keeps its other files in `folder`.
-pub(super) fn load(root: &Path, binaries: &Path, folder: &Path, archives: &[PathBuf]) -> Result<()> {
+pub(super) fn load(
+    root: &Path,
+    binaries: &Path,
+    folder: &Path,
+    archives: &[PathBuf],
+) -> Result<()> {
     let socket = folder.join("containerd.sock");
     let configuration = folder.join("containerd-preload.toml");
     // Its plugin for Kubernetes would look for a network; it is not needed.
@@ -42,12 +47,16 @@ pub(super) fn load(root: &Path, binaries: &Path, folder: &Path, archives: &[Path
     })?;
     let ctr = || {
         let mut ctr = Command::new(binaries.join("ctr"));
-        ctr.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]);
+        ctr.arg("--address")
+            .arg(&socket)
+            .args(["--namespace", "k8s.io"]);
         ctr
     };
     until_it_answers(&mut containerd, &ctr)?;
     for archive in archives {
-        run(ctr().args(["images", "import", "--snapshotter", "overlayfs"]).arg(archive))?;
+        run(ctr()
+            .args(["images", "import", "--snapshotter", "overlayfs"])
+            .arg(archive))?;
     }
     // The layers are unpacked: their archives would only make the node larger.
     run(ctr().args(["content", "prune", "references"]))?;

@@ -24,24 +24,64 @@ pub(super) fn tags() -> Result<[(&'static str, &'static str); 2]> {
 
 /// Writes the archives into `folder`. `binaries` holds the commands, and
 /// `kube_proxy_root` the files that kube-proxy needs beside itself.
-pub(super) fn write(folder: &Path, binaries: &Path, kube_proxy_root: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn write(
+    folder: &Path,
+    binaries: &Path,
+    kube_proxy_root: &Path,
+) -> Result<Vec<PathBuf>> {
     let kubernetes = KUBERNETES.version()?;
     let mut archives = Vec::new();
     // kubeadm's manifests call each by its bare name.
-    for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
-        archives.push(archive(folder, name, kubernetes, &binaries.join(name), &[], Layer::new())?);
+    for name in [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ] {
+        archives.push(archive(
+            folder,
+            name,
+            kubernetes,
+            &binaries.join(name),
+            &[],
+            Layer::new(),
+        )?);
     }
     let mut kube_proxy = Layer::new();
     kube_proxy.tree(kube_proxy_root, "")?;
     let binary = binaries.join("kube-proxy");
-    archives.push(archive(folder, "kube-proxy", kubernetes, &binary, &[], kube_proxy)?);
+    archives.push(archive(
+        folder,
+        "kube-proxy",
+        kubernetes,
+        &binary,
+        &[],
+        kube_proxy,
+    )?);
     for (name, tag) in tags()? {
         // kubeadm's manifest for CoreDNS gives it arguments only.
-        let entrypoint: &[&str] = if name == "coredns" { &["/usr/local/bin/coredns"] } else { &[] };
-        archives.push(archive(folder, name, tag, &binaries.join(name), entrypoint, Layer::new())?);
+        let entrypoint: &[&str] = if name == "coredns" {
+            &["/usr/local/bin/coredns"]
+        } else {
+            &[]
+        };
+        archives.push(archive(
+            folder,
+            name,
+            tag,
+            &binaries.join(name),
+            entrypoint,
+            Layer::new(),
+        )?);
     }
     let pause = compile_pause(folder)?;
-    archives.push(archive(folder, "pause", PAUSE_TAG, &pause, &["/usr/local/bin/pause"], Layer::new())?);
+    archives.push(archive(
+        folder,
+        "pause",
+        PAUSE_TAG,
+        &pause,
+        &["/usr/local/bin/pause"],
+        Layer::new(),
+    )?);
     Ok(archives)
 }
 
@@ -81,6 +121,8 @@ fn compile_pause(folder: &Path) -> Result<PathBuf> {
         .args(["-Os", "-static", "-s", "-DVERSION=culvert", "-o"])
         .arg(&binary)
         .arg(&source))
-    .context("cannot compile pause; is a C compiler installed (`apt-get install gcc libc6-dev`)?")?;
+    .context(
+        "cannot compile pause; is a C compiler installed (`apt-get install gcc libc6-dev`)?",
+    )?;
     Ok(binary)
 }

@@ -36,10 +36,7 @@ pub(super) fn restore(folder: &Path) -> Result<()> {
         .split_once(' ')
         .with_context(|| format!("{} is not as it was written", file.display()))?;
     // All rules but docker's: it names each of its chains so.
-    run(Command::new("sh").args([
-        "-c",
-        "iptables-save | grep -v DOCKER | iptables-restore",
-    ]))?;
+    run(Command::new("sh").args(["-c", "iptables-save | grep -v DOCKER | iptables-restore"]))?;
     run(Command::new("iptables").args(["--policy", "FORWARD", policy]))?;
     fs::write(FORWARDING, forwarding).context(FORWARDING)?;
     fs::remove_file(file)?;

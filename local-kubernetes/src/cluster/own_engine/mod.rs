@@ -103,9 +103,14 @@ impl OwnEngine {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        let started = command.status().context("cannot start setsid (util-linux)")?;
+        let started = command
+            .status()
+            .context("cannot start setsid (util-linux)")?;
         if !started.success() {
-            bail!("dockerd does not start ({started}):\n{}", log_tail(&self.log()));
+            bail!(
+                "dockerd does not start ({started}):\n{}",
+                log_tail(&self.log())
+            );
         }
         Ok(())
     }
@@ -172,7 +177,8 @@ fn can_raise_limits() -> Result<bool> {
 
 /// A line of `/proc/self/status`, without its name.
 fn status_field(name: &str) -> Result<String> {
-    let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    let status =
+        fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     status
         .lines()
         .find_map(|line| line.strip_prefix(name))
