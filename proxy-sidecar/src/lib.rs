@@ -10,6 +10,7 @@ mod credential;
 mod error;
 pub mod filter;
 mod metrics;
+mod probe;
 mod proxy;
 mod secret;
 mod sidecar;

@@ -9,8 +9,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use service_kit::accept::accept_loop;
-use service_kit::admin::{Admin, listen};
+use service_kit::admin::{Admin, Readiness, listen};
 use service_kit::http_server::serve_http1;
+use service_kit::pulse::Pulse;
 use service_kit::tasks::Tasks;
 use service_kit::write_stall::WriteStall;
 use thiserror::Error;
@@ -22,6 +23,7 @@ use crate::args::Config;
 use crate::cluster::{self, ClusterError};
 use crate::credential::without_secrets;
 use crate::metrics::Metrics;
+use crate::probe::Probe;
 use crate::proxy::Proxy;
 use crate::secret::{Secret, SecretError};
 use crate::upstream::Upstream;
@@ -120,12 +122,18 @@ impl Sidecar {
     /// Serves until `shutdown`, then lets open requests end, at most for the
     /// configured time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let pulse = Pulse::default();
+        pulse.beside(self.serve(shutdown, pulse.clone())).await;
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()>, pulse: Pulse) {
         tracing::info!(address = %self.address, admin = %self.admin_address, "serving");
         let draining = CancellationToken::new();
         let admin_tasks = Tasks::new();
         admin_tasks.spawner().spawn(admin(
             self.proxy.clone(),
             draining.clone(),
+            pulse,
             self.admin_listener,
         ));
 
@@ -172,16 +180,25 @@ fn http() -> http1::Builder {
     builder
 }
 
-async fn admin(proxy: Arc<Proxy>, draining: CancellationToken, listener: TcpListener) {
+async fn admin(
+    proxy: Arc<Proxy>,
+    draining: CancellationToken,
+    pulse: Pulse,
+    listener: TcpListener,
+) {
     let mut registry = Registry::default();
     proxy.metrics.register(&mut registry);
-    let ready = move || {
-        if draining.is_cancelled() {
-            return Err("draining".to_owned());
-        }
-        proxy.upstream.ready().map_err(|error| error.to_string())
-    };
-    if let Err(error) = Admin::new(Arc::new(ready), registry).serve(listener).await {
+    let probe = Arc::new(Probe::default());
+    let ready: Readiness = Arc::new(move || {
+        let (proxy, draining, probe) = (proxy.clone(), draining.clone(), probe.clone());
+        Box::pin(async move {
+            if draining.is_cancelled() {
+                return Err("draining".to_owned());
+            }
+            probe.ask(&proxy.upstream).await
+        })
+    });
+    if let Err(error) = Admin::new(ready, pulse, registry).serve(listener).await {
         tracing::error!(%error, "the admin port failed");
     }
 }

@@ -1,6 +1,7 @@
 //! The admin port: `/livez`, `/readyz` and `/metrics`, and nothing else.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,14 +15,18 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
+use crate::pulse::Pulse;
+
 /// Tells whether the process can do its work, or what keeps it from it.
-pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+pub type Readiness =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What the admin port shows.
 #[derive(Clone)]
 pub struct Admin {
     ready: Readiness,
     ready_gauge: Gauge,
+    pulse: Pulse,
     metrics: Arc<Registry>,
 }
 
@@ -32,9 +37,9 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Shows `ready` and `metrics`.
+    /// Shows `ready`, whether `pulse` beats, and `metrics`.
     #[must_use]
-    pub fn new(ready: Readiness, mut metrics: Registry) -> Self {
+    pub fn new(ready: Readiness, pulse: Pulse, mut metrics: Registry) -> Self {
         let ready_gauge = Gauge::default();
         metrics.register(
             "culvert_ready",
@@ -44,6 +49,7 @@ impl Admin {
         Self {
             ready,
             ready_gauge,
+            pulse,
             metrics: Arc::new(metrics),
         }
     }
@@ -54,7 +60,7 @@ impl Admin {
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
         let routes = Router::new()
-            .route("/livez", get(async || "ok\n"))
+            .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .with_state(self);
@@ -62,15 +68,23 @@ impl Admin {
     }
 }
 
+async fn livez(State(admin): State<Admin>) -> impl IntoResponse {
+    answer(admin.pulse.check())
+}
+
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    match (admin.ready)() {
+    answer((admin.ready)().await)
+}
+
+fn answer(state: Result<(), String>) -> (StatusCode, String) {
+    match state {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    admin.ready_gauge.set((admin.ready)().is_ok().into());
+    admin.ready_gauge.set((admin.ready)().await.is_ok().into());
     let mut text = String::new();
     let status = match encode(&mut text, &admin.metrics) {
         Ok(()) => StatusCode::OK,
@@ -94,4 +108,26 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_says_alive_only_while_the_main_loop_turns() {
+        let pulse = Pulse::default();
+        let ready: Readiness = Arc::new(|| Box::pin(async { Ok(()) }));
+        let admin = Admin::new(ready, pulse.clone(), Registry::default());
+        let status =
+            async |admin: &Admin| livez(State(admin.clone())).await.into_response().status();
+        pulse.beside(sleep(Duration::from_secs(60))).await;
+        assert_eq!(status(&admin).await, StatusCode::OK);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(status(&admin).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

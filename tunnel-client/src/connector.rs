@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
-use service_kit::admin::{Admin, listen};
+use service_kit::admin::{Admin, Readiness, listen};
+use service_kit::pulse::Pulse;
 use service_kit::tasks::Tasks;
 use service_kit::tls::TlsError;
 use thiserror::Error;
@@ -91,6 +92,15 @@ impl Connector {
     /// # Errors
     /// [`RefusedForGood`]: the server's own word that trying again is pointless.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RefusedForGood> {
+        let pulse = Pulse::default();
+        pulse.beside(self.keep(shutdown, pulse.clone())).await
+    }
+
+    async fn keep(
+        self,
+        shutdown: impl Future<Output = ()>,
+        pulse: Pulse,
+    ) -> Result<(), RefusedForGood> {
         tracing::info!(server = %self.config.server, proxy = self.dialer.proxy(), admin = %self.admin_address, "started");
         let draining = CancellationToken::new();
         let admin_tasks = Tasks::new();
@@ -111,6 +121,7 @@ impl Connector {
             relay: relay.clone(),
             secret: secret.clone(),
             draining: draining.clone(),
+            pulse,
         };
         admin_tasks.spawner().spawn(side.run(admin_listener));
 
@@ -158,6 +169,7 @@ struct Side {
     relay: Arc<Relay>,
     secret: Option<Arc<SidecarSecret>>,
     draining: CancellationToken,
+    pulse: Pulse,
 }
 
 impl Side {
@@ -169,7 +181,7 @@ impl Side {
             let probe = probe.clone();
             let (config, metrics, draining) = (self.config, self.metrics, self.draining);
             let secret = self.secret.clone();
-            move || {
+            let state = move || {
                 if draining.is_cancelled() {
                     return Err("draining".to_owned());
                 }
@@ -180,7 +192,9 @@ impl Side {
                     return Err(format!("no link to {}", config.server));
                 }
                 probe.last()
-            }
+            };
+            let ready: Readiness = Arc::new(move || Box::pin(std::future::ready(state())));
+            ready
         };
         let following = async {
             match &self.secret {
@@ -189,7 +203,7 @@ impl Side {
             }
         };
         tokio::select! {
-            served = Admin::new(Arc::new(ready), registry).serve(listener) => {
+            served = Admin::new(ready, self.pulse, registry).serve(listener) => {
                 if let Err(error) = served {
                     tracing::error!(%error, "the admin port failed");
                 }

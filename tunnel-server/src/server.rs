@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry as MetricsRegistry;
 use service_kit::accept::accept_loop;
-use service_kit::admin::{Admin, listen};
+use service_kit::admin::{Admin, Readiness, listen};
+use service_kit::pulse::Pulse;
 use service_kit::tasks::Tasks;
 use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
 use thiserror::Error;
@@ -145,13 +146,18 @@ impl Server {
     /// Serves until `shutdown`, then lets open requests end, at most for the
     /// configured time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let pulse = Pulse::default();
+        pulse.beside(self.serve(shutdown, pulse.clone())).await;
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()>, pulse: Pulse) {
         let shared = self.shared;
         tracing::info!(address = %self.address, admin = %self.admin_address, replica = shared.replica, "serving");
         // What runs beside the connections, and ends last.
         let side_tasks = Tasks::new();
         side_tasks
             .spawner()
-            .spawn(admin(shared.clone(), self.admin_listener));
+            .spawn(admin(shared.clone(), pulse, self.admin_listener));
         side_tasks.spawner().spawn(watch(
             self.config.path,
             self.config.text,
@@ -199,19 +205,21 @@ impl Server {
     }
 }
 
-async fn admin(shared: Arc<Shared>, listener: TcpListener) {
+async fn admin(shared: Arc<Shared>, pulse: Pulse, listener: TcpListener) {
     let mut registry = MetricsRegistry::default();
     shared
         .metrics
         .register(&mut registry, shared.registry.gauge());
-    let ready = move || {
-        if shared.draining.is_cancelled() {
+    let ready: Readiness = Arc::new(move || {
+        let draining = shared.draining.is_cancelled();
+        let answer = if draining {
             Err("draining".to_owned())
         } else {
             Ok(())
-        }
-    };
-    if let Err(error) = Admin::new(Arc::new(ready), registry).serve(listener).await {
+        };
+        Box::pin(std::future::ready(answer))
+    });
+    if let Err(error) = Admin::new(ready, pulse, registry).serve(listener).await {
         tracing::error!(%error, "the admin port failed");
     }
 }
