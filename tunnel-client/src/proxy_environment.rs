@@ -43,9 +43,14 @@ pub(crate) fn proxy_for(
     let Some((variable, text)) = first(&PROXY) else {
         return Ok(None);
     };
-    let proxy = read(server, &text).map_err(|fault| ProxyVariableError { variable, fault })?;
+    // First: a proxy that is not used need not be one that could be, like SOCKS.
     let exceptions = first(&NO_PROXY).map_or(String::new(), |(_, list)| list);
-    Ok((!excepted(server, &exceptions)).then_some(proxy))
+    if excepted(server, &exceptions) {
+        return Ok(None);
+    }
+    read(server, &text)
+        .map(Some)
+        .map_err(|fault| ProxyVariableError { variable, fault })
 }
 
 fn read(server: &ServerUrl, text: &str) -> Result<Proxy, &'static str> {
@@ -196,6 +201,8 @@ mod tests {
         ] {
             let error = asked("https://a.example", &[("https_proxy", value)]).unwrap_err();
             assert_eq!(error, format!("https_proxy: {fault}"), "{value}");
+            let unused = [("https_proxy", value), ("no_proxy", "a.example")];
+            assert!(asked("https://a.example", &unused).unwrap().is_none());
         }
     }
 
