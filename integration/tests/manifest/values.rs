@@ -61,7 +61,10 @@ pub(crate) async fn values_of_no_component_reach_the_pod(
 
 fn the_pod_is_as_said(pod: &Value) -> Result<()> {
     for (key, value) in [
-        ("nodeSelector", json!({ "disk": "ssd" })),
+        (
+            "nodeSelector",
+            json!({ "disk": "ssd", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64" }),
+        ),
         ("tolerations", json!([{ "operator": "Exists" }])),
         ("imagePullSecrets", json!([{ "name": "registry" }])),
         ("priorityClassName", json!("system-cluster-critical")),
