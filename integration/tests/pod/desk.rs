@@ -1,10 +1,10 @@
 //! A user's desk: a folder, a shell, and the tools that documents tell to use.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use integration::binaries::culvert;
 use local_kubernetes::{Binaries, obtain_helm, obtain_kind, to_stderr};
 use tokio::process::Command;
@@ -92,9 +92,9 @@ impl Desk {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// The name of a file there.
-    pub(crate) fn file(&self, name: impl AsRef<Path>) -> Result<String> {
-        let path = self.folder.join(name);
-        Ok(path.to_str().context("a file's name")?.to_owned())
+    /// Whether there is such a program.
+    pub(crate) async fn has(&self, program: &str) -> Result<bool> {
+        let output = self.output(&format!("command -v {program}")).await?;
+        Ok(output.status.success())
     }
 }

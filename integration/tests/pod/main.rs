@@ -20,6 +20,7 @@ mod operations;
 mod payload;
 mod port_forward;
 mod proxies;
+mod readme_steps;
 mod release;
 mod server;
 mod server_in_cluster;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
             network_policy::the_policy_lets_the_pods_connections_pass,
             chart::helm_installs_upgrades_and_uninstalls,
             server_in_cluster::a_connector_links_to_the_servers_service,
+            readme_steps::the_readmes_steps_lead_to_a_call,
         ],
     )
 }
