@@ -10,15 +10,18 @@ mod connector;
 mod copy;
 mod desk;
 mod exec;
+mod faults;
 mod first_call;
 mod high_availability;
 mod images;
 mod logs;
 mod native_sidecar;
 mod network_policy;
+mod node;
 mod operations;
 mod payload;
 mod port_forward;
+mod probes;
 mod proxies;
 mod readme_steps;
 mod release;
@@ -33,12 +36,17 @@ use std::process::ExitCode;
 use integration::suite;
 use stage::Stage;
 
-/// Names the tests of this folder, which share a [`Stage`].
+/// Names tests of this folder, which share a [`Stage`], and run `together` with
+/// others or `alone`.
 macro_rules! pod_tests {
-    ($($module:ident::$name:ident),+ $(,)?) => {
+    ($turn:ident: $($module:ident::$name:ident),+ $(,)?) => {
         vec![$((
             stringify!($name),
-            (|stage| Box::pin($module::$name(stage))) as suite::Test<Stage>,
+            (|stage| Box::pin(async move {
+                let turns = stage.clone();
+                let _turn = turns.$turn().await;
+                $module::$name(stage).await
+            })) as suite::Test<Stage>,
         )),+]
     };
 }
@@ -48,10 +56,10 @@ fn main() -> ExitCode {
         eprintln!("{error:#}");
         return ExitCode::FAILURE;
     }
-    suite::run_sharing(
-        Stage::default(),
-        pod_tests![
+    let together = pod_tests![
+            together:
             first_call::kubectl_reads_the_cluster_through_the_pod,
+            first_call::kube_rs_reads_the_cluster_through_the_pod,
             exec::exec_passes_input_output_and_exit_codes,
             exec::exec_carries_100_mb_both_ways,
             exec::exec_with_a_terminal_follows_its_size,
@@ -76,6 +84,15 @@ fn main() -> ExitCode {
             chart::helm_installs_upgrades_and_uninstalls,
             server_in_cluster::a_connector_links_to_the_servers_service,
             readme_steps::the_readmes_steps_lead_to_a_call,
-        ],
-    )
+            probes::a_client_without_its_server_is_not_ready,
+            probes::a_sidecar_without_its_api_server_is_not_ready,
+            probes::what_stands_still_is_restarted,
+            faults::a_pod_deleted_with_force_is_replaced,
+            faults::a_killed_container_is_restarted,
+    ];
+    let alone = pod_tests![
+        alone:
+        faults::a_restarted_kubelet_hinders_no_call,
+    ];
+    suite::run_sharing(Stage::default(), [together, alone].concat())
 }
