@@ -15,14 +15,14 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::connector::{Connector, DEPLOYMENT};
 use crate::images::SHELL;
-use crate::server::{BASE_DOMAIN, PORT};
+use crate::server;
 use crate::stage::{SOON, Set, Stage};
 
 pub(crate) async fn the_policy_lets_the_pods_connections_pass(stage: Arc<Stage>) -> Result<()> {
     let set = stage.set().await?;
     let services = Services::of(set).await?;
     let api_servers = services.behind(services.address("default", "kubernetes")?, 443)?;
-    let server = server_address(set)?;
+    let server = server::address_in_the_network(set)?;
     let connector = Connector::apply_changed(set, "policy", &["network-policy"], |copy| {
         write_addresses(copy, &api_servers, server)
     })
@@ -101,18 +101,6 @@ fn cidr(address: &SocketAddr) -> String {
 }
 
 /// The server's container, as pods reach it.
-fn server_address(set: &Set) -> Result<SocketAddr> {
-    let format = "{{(index .NetworkSettings.Networks \"kind\").IPAddress}}";
-    let inspected = set
-        .cluster
-        .engine()
-        .docker()
-        .args(["inspect", "--format", format, BASE_DOMAIN])
-        .output()?;
-    let address = String::from_utf8(inspected.stdout)?;
-    Ok(SocketAddr::new(address.trim().parse()?, PORT))
-}
-
 async fn policy(connector: &Connector, set: &Set) -> Result<Value> {
     let namespace = format!("--namespace={}", connector.namespace);
     let arguments = [

@@ -18,7 +18,7 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 use tunnel_protocol::token::Token;
 
 use crate::images::SERVER;
-use crate::stage::SOON;
+use crate::stage::{SOON, Set};
 
 /// The base domain, and so the container's name: the engine's DNS leads pods to it.
 pub(crate) const BASE_DOMAIN: &str = "culvert.test";
@@ -41,6 +41,19 @@ pub(crate) fn lead_testcontainers_to_the_engine() -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Where the server is for pods.
+pub(crate) fn address_in_the_network(set: &Set) -> Result<SocketAddr> {
+    let format = format!("{{{{(index .NetworkSettings.Networks \"{NETWORK}\").IPAddress}}}}");
+    let inspected = set
+        .cluster
+        .engine()
+        .docker()
+        .args(["inspect", "--format", &format, BASE_DOMAIN])
+        .output()?;
+    let address = String::from_utf8(inspected.stdout)?;
+    Ok(SocketAddr::new(address.trim().parse()?, PORT))
 }
 
 pub(crate) struct Server {
@@ -104,9 +117,20 @@ impl Server {
         connector_token: &Token,
         access_token: &Token,
     ) -> Result<()> {
+        self.change(|config| {
+            config.cluster(cluster, &[connector_token]);
+            config.caller(cluster, &[cluster], &[access_token]);
+            Ok(())
+        })
+    }
+
+    /// Changes its configuration, which it takes over while it runs.
+    pub(crate) fn change(
+        &self,
+        change: impl FnOnce(&mut ServerConfig) -> Result<()>,
+    ) -> Result<()> {
         let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        config.cluster(cluster, &[connector_token]);
-        config.caller(cluster, &[cluster], &[access_token]);
+        change(&mut config)?;
         config.write(&self.folder.join("server.yaml"))
     }
 

@@ -12,7 +12,7 @@ use integration::suite::Shared;
 use local_kubernetes::cluster::Cluster;
 use local_kubernetes::to_stderr;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::connector::Connector;
 use crate::images;
@@ -28,7 +28,10 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 const CLUSTER: &str = "CULVERT_CLUSTER";
 
 #[derive(Default)]
-pub(crate) struct Stage(OnceCell<Set>);
+pub(crate) struct Stage {
+    set: OnceCell<Set>,
+    turns: RwLock<()>,
+}
 
 pub(crate) struct Set {
     pub(crate) cluster: Cluster,
@@ -41,7 +44,17 @@ pub(crate) struct Set {
 
 impl Stage {
     pub(crate) async fn set(&self) -> Result<&Set> {
-        self.0.get_or_try_init(Set::build).await
+        self.set.get_or_try_init(Set::build).await
+    }
+
+    /// For a test beside which others may run.
+    pub(crate) async fn together(&self) -> RwLockReadGuard<'_, ()> {
+        self.turns.read().await
+    }
+
+    /// For a test that others would notice.
+    pub(crate) async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.turns.write().await
     }
 }
 
@@ -113,7 +126,7 @@ impl Set {
 impl Shared for Stage {
     /// Searches what the containers printed for secrets, and takes all away.
     async fn stop(self) -> Result<()> {
-        let Some(set) = self.0.into_inner() else {
+        let Some(set) = self.set.into_inner() else {
             return Ok(());
         };
         let searched = search(&set).await;
