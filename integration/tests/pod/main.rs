@@ -27,6 +27,7 @@ mod readme_steps;
 mod release;
 mod server;
 mod server_in_cluster;
+mod sidecar_port;
 mod stage;
 mod terminal;
 mod workload;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
             high_availability::two_pods_have_a_link_each,
             network_policy::the_policy_lets_the_pods_connections_pass,
             chart::helm_installs_upgrades_and_uninstalls,
+            sidecar_port::port_8001_is_the_clients_alone,
             server_in_cluster::a_connector_links_to_the_servers_service,
             readme_steps::the_readmes_steps_lead_to_a_call,
             probes::a_client_without_its_server_is_not_ready,

@@ -100,7 +100,7 @@ fn cidr(address: &SocketAddr) -> String {
     format!("{}/{bits}", address.ip())
 }
 
-/// The server's container, as pods reach it.
+/// As the cluster has it.
 async fn policy(connector: &Connector, set: &Set) -> Result<Value> {
     let namespace = format!("--namespace={}", connector.namespace);
     let arguments = [
