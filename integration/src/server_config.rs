@@ -16,6 +16,8 @@ pub fn new_token(kind: TokenKind) -> Token {
 pub struct ServerConfig {
     pub base_domain: String,
     pub listen: String,
+    /// Further names of the server itself.
+    pub extra_hosts: Vec<String>,
     /// What callers use, where something maps it to the listener's.
     pub public_port: Option<u16>,
     /// `{name, connectorTokens: […]}`
@@ -29,6 +31,7 @@ impl ServerConfig {
         Self {
             base_domain: base_domain.into(),
             listen: listen.into(),
+            extra_hosts: Vec::new(),
             public_port: None,
             clusters: Vec::new(),
             callers: Vec::new(),
@@ -59,6 +62,7 @@ impl ServerConfig {
             "baseDomain": self.base_domain,
             "listen": self.listen,
             "adminListen": "127.0.0.1:0",
+            "extraHosts": self.extra_hosts,
             "clusters": self.clusters,
             "callers": self.callers,
         });

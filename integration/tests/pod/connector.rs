@@ -93,7 +93,7 @@ impl Connector {
             .map(drop)
     }
 
-    fn overlay(&self, set: &Set) -> PathBuf {
+    pub(crate) fn overlay(&self, set: &Set) -> PathBuf {
         // kustomize refuses absolute paths and follows relative ones from here.
         set.folder().join(format!("overlay-{}", self.name))
     }

@@ -15,6 +15,8 @@ mod first_call;
 mod high_availability;
 mod images;
 mod logs;
+mod memory;
+mod names;
 mod native_sidecar;
 mod network_policy;
 mod node;
@@ -83,8 +85,6 @@ fn main() -> ExitCode {
             high_availability::two_pods_have_a_link_each,
             network_policy::the_policy_lets_the_pods_connections_pass,
             chart::helm_installs_upgrades_and_uninstalls,
-            sidecar_port::the_sidecars_port_serves_its_client_only,
-            sidecar_port::no_caller_reaches_the_connectors_pod,
             server_in_cluster::a_connector_links_to_the_servers_service,
             server_in_cluster::the_servers_chart_serves,
             readme_steps::the_readmes_steps_lead_to_a_call,
@@ -93,6 +93,10 @@ fn main() -> ExitCode {
             probes::what_stands_still_is_restarted,
             faults::a_pod_deleted_with_force_is_replaced,
             faults::a_killed_container_is_restarted,
+            sidecar_port::the_sidecars_port_serves_its_client_only,
+            sidecar_port::no_caller_reaches_the_connectors_pod,
+            names::the_servers_name_is_found_in_the_pods_hosts,
+            memory::memory_stays_far_below_the_limit,
     ];
     let alone = pod_tests![
         alone:

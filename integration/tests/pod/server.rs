@@ -23,6 +23,8 @@ use crate::stage::{SOON, Set};
 /// The base domain, and so the container's name: the engine's DNS leads pods to it.
 pub(crate) const BASE_DOMAIN: &str = "culvert.test";
 pub(crate) const PORT: u16 = 8443;
+/// Another name of its, which no DNS knows.
+pub(crate) const ALIAS: &str = "tunnel-server.invalid";
 /// Where its files are, in the container.
 const FOLDER: &str = "/data";
 
@@ -73,6 +75,7 @@ impl Server {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777))?;
         let config = ServerConfig {
             public_port: Some(PORT),
+            extra_hosts: vec![ALIAS.to_owned()],
             ..ServerConfig::new(BASE_DOMAIN, &format!("0.0.0.0:{PORT}"))
         };
         config.write(&folder.join("server.yaml"))?;
