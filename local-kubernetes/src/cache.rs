@@ -26,7 +26,6 @@ pub fn whole_folder(
         return Ok(folder);
     }
     fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
-    // Held until the end of this function; a killed process loses it, too.
     let _lock = lock(&root.join(format!("{key}.lock")), progress)?;
     if is_whole(&folder, names) {
         return Ok(folder);
@@ -58,7 +57,8 @@ fn is_whole(folder: &Path, names: &[&str]) -> bool {
     missing(folder, names).is_none()
 }
 
-fn lock(path: &Path, progress: &dyn Fn(&str)) -> Result<File> {
+/// Held until the file is dropped; a killed process loses it, too.
+pub(crate) fn lock(path: &Path, progress: &dyn Fn(&str)) -> Result<File> {
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -69,7 +69,7 @@ fn lock(path: &Path, progress: &dyn Fn(&str)) -> Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             progress(&format!(
-                "waiting for another process that fills the cache ({})",
+                "waiting for another process that holds {}",
                 path.display()
             ));
             file.lock()?;

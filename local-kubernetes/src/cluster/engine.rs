@@ -29,7 +29,9 @@ impl Engine {
         if let Some(engine) = Self::find()? {
             return Ok(engine);
         }
-        if let Some(host) = docker_host() {
+        if let Some(host) = docker_host()
+            && host != OwnEngine::new()?.host()
+        {
             bail!("no container engine answers at {host}, which DOCKER_HOST names");
         }
         let own = OwnEngine::start(progress)?;
@@ -46,15 +48,28 @@ impl Engine {
                 "docker is needed for a cluster with pods: install docker (Debian: `apt-get install docker.io`)"
             );
         }
-        let given = Self {
-            host: docker_host(),
-            own: None,
-        };
+        let own = Self::of(OwnEngine::new()?);
+        let host = docker_host();
+        // As `cargo xtask cluster up` says it; it is ours to end all the same.
+        if host.is_some() && host == own.host {
+            return Ok(own.answers().then_some(own));
+        }
+        let given = Self { host, own: None };
         if given.answers() {
             return Ok(Some(given));
         }
-        let own = Self::of(OwnEngine::new()?);
         Ok((given.host.is_none() && own.answers()).then_some(own))
+    }
+
+    /// As [`Self::find`]; our own is started again if it was killed, as only it
+    /// finds and ends what it has left running.
+    pub(super) fn find_or_revive(progress: &dyn Fn(&str)) -> Result<Option<Self>> {
+        let own = OwnEngine::new()?;
+        let is_meant = docker_host().is_none_or(|host| host == own.host());
+        match Self::find()? {
+            None if is_meant && own.was_killed()? => Self::obtain(progress).map(Some),
+            found => Ok(found),
+        }
     }
 
     fn of(own: OwnEngine) -> Self {

@@ -4,6 +4,7 @@ mod engine;
 mod kind;
 mod own_engine;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +14,7 @@ pub use engine::{Engine, NETWORK};
 use kind::Kind;
 
 use crate::Binaries;
+use crate::cache;
 use crate::command::run;
 use crate::environment::cache_folder;
 
@@ -46,8 +48,35 @@ fn node(cluster: &str) -> String {
 /// # Errors
 /// As there.
 pub fn prepare(progress: &dyn Fn(&str)) -> Result<()> {
+    let _lock = lock(progress)?;
     let engine = Engine::obtain(progress)?;
     Kind::obtain(&engine, progress)?.prepare(progress)
+}
+
+/// Ends the engine if it is ours and runs nothing, as [`Cluster::down`] does.
+///
+/// # Errors
+/// If the engine fails.
+pub fn release(progress: &dyn Fn(&str)) -> Result<()> {
+    let _lock = lock(progress)?;
+    match Engine::find_or_revive(progress)? {
+        Some(engine) => engine.stop_if_ours_and_idle(progress),
+        None => Ok(()),
+    }
+}
+
+/// Held while a cluster is made or deleted, by whichever checkout: to another a
+/// half-made cluster would look broken, and its engine idle.
+fn lock(progress: &dyn Fn(&str)) -> Result<File> {
+    cache::lock(&folder()?.join("lock"), progress)
+}
+
+/// Where kubeconfigs are.
+fn folder() -> Result<PathBuf> {
+    let folder = cache_folder()?.join("clusters");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 impl Cluster {
@@ -65,6 +94,11 @@ impl Cluster {
     /// # Errors
     /// If a part is missing: the message says what to install.
     pub fn up(name: &str, archives: &[PathBuf], progress: &dyn Fn(&str)) -> Result<Self> {
+        let _lock = lock(progress)?;
+        Self::up_alone(name, archives, progress)
+    }
+
+    fn up_alone(name: &str, archives: &[PathBuf], progress: &dyn Fn(&str)) -> Result<Self> {
         let engine = Engine::obtain(progress)?;
         let there = engine.has_container(&node(name))?;
         let cluster = Self::of(name, engine, progress)?;
@@ -86,10 +120,11 @@ impl Cluster {
     /// # Errors
     /// As there.
     pub fn fresh(name: &str, archives: &[PathBuf], progress: &dyn Fn(&str)) -> Result<Self> {
+        let _lock = lock(progress)?;
         if let Some(old) = Self::find(name, progress)? {
             old.kind.delete(name, &old.kubeconfig)?;
         }
-        Self::up(name, archives, progress)
+        Self::up_alone(name, archives, progress)
     }
 
     /// The cluster `name`, if it is there.
@@ -107,9 +142,7 @@ impl Cluster {
 
     fn of(name: &str, engine: Engine, progress: &dyn Fn(&str)) -> Result<Self> {
         let kind = Kind::obtain(&engine, progress)?;
-        let folder = cache_folder()?.join("clusters");
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let folder = folder()?;
         Ok(Self {
             name: name.to_owned(),
             engine,
@@ -164,12 +197,13 @@ impl Cluster {
     /// # Errors
     /// If the engine fails.
     pub fn down(name: &str, progress: &dyn Fn(&str)) -> Result<()> {
-        let Some(engine) = Engine::find()? else {
+        let _lock = lock(progress)?;
+        let Some(engine) = Engine::find_or_revive(progress)? else {
             progress("no container engine runs, so there is no cluster");
             return Ok(());
         };
         if engine.has_container(&node(name))? {
-            return Self::of(name, engine, progress)?.delete(progress);
+            return Self::of(name, engine, progress)?.delete_alone(progress);
         }
         progress(&format!("there is no cluster {name}"));
         engine.stop_if_ours_and_idle(progress)
@@ -180,6 +214,11 @@ impl Cluster {
     /// # Errors
     /// As there.
     pub fn delete(self, progress: &dyn Fn(&str)) -> Result<()> {
+        let _lock = lock(progress)?;
+        self.delete_alone(progress)
+    }
+
+    fn delete_alone(self, progress: &dyn Fn(&str)) -> Result<()> {
         self.kind.delete(&self.name, &self.kubeconfig)?;
         progress(&format!("the cluster {} is gone", self.name));
         self.engine.stop_if_ours_and_idle(progress)

@@ -5,6 +5,7 @@
 mod firewall;
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,8 +50,13 @@ impl OwnEngine {
         self.folder.join("dockerd.log")
     }
 
-    /// Starts it, unless another process has just done so, and waits until it
-    /// answers.
+    /// Whether it has ended without being told to, and what it changed is still so.
+    pub(super) fn was_killed(&self) -> Result<bool> {
+        Ok(firewall::is_changed(&self.folder) && self.process()?.is_none())
+    }
+
+    /// Starts it, unless it runs, and waits until it answers. Not for two processes
+    /// at once.
     pub(super) fn start(progress: &dyn Fn(&str)) -> Result<Self> {
         let engine = Self::new()?;
         let dockerd = on_path("dockerd").context(
@@ -63,10 +69,8 @@ impl OwnEngine {
         }
         fs::create_dir_all(&engine.folder)
             .with_context(|| format!("cannot create {}", engine.folder.display()))?;
-        // Held until it answers.
-        let lock = File::create(engine.folder.join("lock"))?;
-        lock.lock()?;
         if engine.process()?.is_none() {
+            engine.forget_killed()?;
             progress("no container engine runs: starting dockerd");
             firewall::remember(&engine.folder)?;
             engine.spawn(&dockerd)?;
@@ -130,21 +134,21 @@ impl OwnEngine {
         self.folder.join("dockerd.pid")
     }
 
-    /// The process id, if it runs: the file's, if that process is our dockerd.
+    /// The process id, if it runs.
     fn process(&self) -> Result<Option<u32>> {
-        let Ok(text) = fs::read_to_string(self.pid_file()) else {
-            return Ok(None);
-        };
-        let Ok(id) = text.trim().parse::<u32>() else {
-            return Ok(None);
-        };
-        // It has ended, and its id may be another's now.
-        let arguments = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
         let pid_file = self.pid_file();
-        let ours = arguments
-            .split(|byte| *byte == 0)
-            .any(|argument| argument == pid_file.as_os_str().as_encoded_bytes());
-        Ok(ours.then_some(id))
+        process(&pid_file, &pid_file)
+    }
+
+    /// Removes what killed processes leave: dockerd would take whoever has their
+    /// ids now for another dockerd, or for its containerd.
+    fn forget_killed(&self) -> Result<()> {
+        let containerd = self.folder.join("exec/containerd");
+        let pid_file = containerd.join("containerd.pid");
+        if process(&pid_file, &containerd.join("containerd.toml"))?.is_none() {
+            remove(&pid_file)?;
+        }
+        remove(&self.pid_file())
     }
 
     /// Ends it and takes back what it changed of this machine's network. Images
@@ -161,6 +165,32 @@ impl OwnEngine {
             }
         }
         firewall::restore(&self.folder)
+    }
+}
+
+/// The process id in a file, if that process runs with this argument. It may have
+/// ended, and its id be another's now.
+fn process(pid_file: &Path, argument: &Path) -> Result<Option<u32>> {
+    let text = match fs::read_to_string(pid_file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("cannot read {}", pid_file.display()))?,
+    };
+    let Ok(id) = text.trim().parse::<u32>() else {
+        return Ok(None);
+    };
+    let arguments = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let runs = arguments
+        .split(|byte| *byte == 0)
+        .any(|one| one == argument.as_os_str().as_encoded_bytes());
+    Ok(runs.then_some(id))
+}
+
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -184,4 +214,36 @@ fn status_field(name: &str) -> Result<String> {
         .find_map(|line| line.strip_prefix(name))
         .map(str::to_owned)
         .with_context(|| format!("no {name} in /proc/self/status"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_one_left_is_forgotten_although_its_id_is_anothers_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = OwnEngine {
+            folder: folder.path().to_owned(),
+        };
+        let containerd = folder.path().join("exec/containerd");
+        fs::create_dir_all(&containerd).unwrap();
+        let files = [engine.pid_file(), containerd.join("containerd.pid")];
+        for file in &files {
+            fs::write(file, std::process::id().to_string()).unwrap();
+        }
+        assert_eq!(engine.process().unwrap(), None);
+        engine.forget_killed().unwrap();
+        engine.forget_killed().unwrap();
+        assert!(files.iter().all(|file| !file.exists()));
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_argument() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let argument = PathBuf::from(std::env::args_os().next().unwrap());
+        fs::write(&file, std::process::id().to_string()).unwrap();
+        assert_eq!(process(&file, &argument).unwrap(), Some(std::process::id()));
+    }
 }
