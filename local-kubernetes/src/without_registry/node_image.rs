@@ -96,14 +96,15 @@ fn import(engine: &Engine, root: &Path, name: &str) -> Result<()> {
         .stdin(stdout)
         .output()?;
     let status = tar.wait()?;
-    if !status.success() {
-        bail!("tar failed ({status})");
-    }
+    // First: tar fails, too, when nobody reads on.
     if !import.status.success() {
         bail!(
             "docker import: {}",
             String::from_utf8_lossy(&import.stderr).trim_end()
         );
+    }
+    if !status.success() {
+        bail!("tar failed ({status})");
     }
     Ok(())
 }
