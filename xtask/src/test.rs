@@ -39,7 +39,10 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
         eprintln!("{}: {} bytes", image.path.display(), image.size);
     }
     let prepared = started.elapsed();
-    run_tests(args.filter.as_deref())?;
+    let tested = run_tests(args.filter.as_deref());
+    // Tests of clusters end it themselves; a filter may have left them out.
+    local_kubernetes::cluster::release(&to_stderr)?;
+    tested?;
     eprintln!(
         "prepared in {} s, all in {} s",
         prepared.as_secs(),
