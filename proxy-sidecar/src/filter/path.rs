@@ -49,6 +49,7 @@ impl ApiPath {
             }
             segments.push(decoded);
         }
+        must_not_climb_out(segments.get(SERVICE_OR_POD..).unwrap_or_default())?;
         Ok(Self { segments })
     }
 
@@ -83,6 +84,24 @@ fn must_be_plain(segment: &[u8]) -> Result<(), Ambiguous> {
         _ if segment.contains(&b'%') => Err(Ambiguous::Escape),
         _ => Ok(()),
     }
+}
+
+/// A service's or a pod's own path may go up, but not above where it begins: to
+/// whatever stands before the API server and resolves dots, it would lead to
+/// another namespace's objects.
+fn must_not_climb_out(own: &[Vec<u8>]) -> Result<(), Ambiguous> {
+    let mut depth = 0_usize;
+    for word in own
+        .iter()
+        .flat_map(|segment| segment.split(|byte| *byte == b'/'))
+    {
+        depth = match word {
+            b"" | b"." => depth,
+            b".." => depth.checked_sub(1).ok_or(Ambiguous::Dots)?,
+            _ => depth + 1,
+        };
+    }
+    Ok(())
 }
 
 /// Whether what follows these is a service's or a pod's own path.
@@ -142,6 +161,15 @@ mod tests {
             ("/api/v1/%2", Ambiguous::Escape),
             ("/api/v1/nodes/x/proxy/%2565xec", Ambiguous::Escape),
             ("/api/v1/nodes/x/proxy/a/../exec", Ambiguous::Dots),
+            // Out of the service's or the pod's own.
+            (
+                "/api/v1/namespaces/x/services/y/proxy/../../../../mine/secrets",
+                Ambiguous::Dots,
+            ),
+            (
+                "/api/v1/namespaces/x/pods/y/proxy/a//.//../%2e%2e%2Fb",
+                Ambiguous::Dots,
+            ),
             // No proxy to a service or a pod, although nearly.
             ("/api/v1/namespaces/x/services/y/status/..", Ambiguous::Dots),
             (
