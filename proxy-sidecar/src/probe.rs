@@ -44,7 +44,7 @@ async fn ask(upstream: &Upstream) -> Answer {
     *question.uri_mut() = Uri::from_static(QUESTION);
     match timeout(PATIENCE, upstream.send(question)).await {
         Ok(Ok(response)) => judge(response.status()),
-        Ok(Err(error)) => Err(error_chain(&error)),
+        Ok(Err(error)) => Err(format!("the API server: {}", error_chain(&error))),
         Err(_) => Err(format!(
             "the API server does not answer within {} s",
             PATIENCE.as_secs()

@@ -1,6 +1,7 @@
 //! The connector's pod in a real cluster, from our images and our manifests, with
 //! tunnel-server outside the cluster as a container of its own; called by hostname.
 
+mod admin_forward;
 mod attach;
 mod authority;
 mod caller;

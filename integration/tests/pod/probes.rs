@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use integration::wait::until;
 use serde_json::Value;
 
+use crate::admin_forward::AdminForward;
 use crate::connector::Connector;
 use crate::node::{Pod, Process};
 use crate::server;
@@ -82,6 +83,8 @@ pub(crate) async fn a_sidecar_without_its_api_server_is_not_ready(stage: Arc<Sta
     .await?;
     // Its link is up, and the sidecar answers: callers are told what is wrong.
     ensure!(pod.client.ready, "{pod:?}");
+    let told = readyz(&connector, set, 8002).await?;
+    ensure!(told.starts_with("the API server"), "{told}");
     sidecar.reconnect(set, &address).await?;
     let pod = becomes(&connector, set, "ready with its API server", |pod| {
         pod.ready
@@ -146,13 +149,10 @@ async fn becomes(
 
 /// What a container says about its readiness, which it lacks.
 async fn readyz(connector: &Connector, set: &Set, port: u16) -> Result<String> {
-    let pod = connector.pod(set).await?;
-    let namespace = &connector.namespace;
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/readyz");
-    match set.admin(&["get", "--raw", &path]).await {
-        Ok(said) => anyhow::bail!("it says that it is ready: {said}"),
-        Err(error) => Ok(format!("{error:#}")),
-    }
+    let forward = AdminForward::start(connector, set, port).await?;
+    let answer = forward.get("/readyz").await?;
+    ensure!(answer.status() == 503, "{answer:?}");
+    Ok(answer.text().await?)
 }
 
 async fn works(connector: &Connector, set: &Set) -> Result<()> {

@@ -1,15 +1,13 @@
 //! Nobody but tunnel-client is served on proxy-sidecar's port, and nobody gets at
 //! the pod's secrets: not past the tunnel, and not through it.
 
-use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use integration::wait::until;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 
+use crate::admin_forward::AdminForward;
 use crate::connector::Connector;
 use crate::images::SHELL;
 use crate::stage::{SOON, Set, Stage};
@@ -49,32 +47,13 @@ pub(crate) async fn the_sidecars_port_serves_its_client_only(stage: Arc<Stage>) 
 
 /// By the cluster's administrator, past the tunnel.
 async fn port_forwarded(connector: &Connector, set: &Set) -> Result<()> {
-    let pod = connector.pod(set).await?;
-    let namespace = format!("--namespace={}", connector.namespace);
-    let mut forward = Command::from(set.cluster.kubectl())
-        .args(["port-forward", &pod, &namespace, ":8001"])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut lines = BufReader::new(forward.stdout.take().context("stdout")?).lines();
-    let line = lines.next_line().await?.context("kubectl has ended")?;
-    let address = line
-        .strip_prefix("Forwarding from ")
-        .and_then(|rest| rest.split(' ').next())
-        .with_context(|| format!("no address in {line:?}"))?;
-    let answer = reqwest::Client::builder()
-        .no_proxy()
-        .build()?
-        .get(format!("http://{address}/api/v1/namespaces"))
-        .header("host", "localhost:8001")
-        .send()
-        .await?;
+    let forward = AdminForward::start(connector, set, 8001).await?;
+    let answer = forward.get("/api/v1/namespaces").await?;
     ensure!(answer.status() == 401, "{answer:?}");
     let status: Value = answer.json().await?;
     ensure!(status["kind"] == "Status", "{status}");
     let said = status["message"].as_str().context("no message")?;
     ensure!(said.contains(REFUSED), "{said}");
-    forward.kill().await?;
     Ok(())
 }
 
