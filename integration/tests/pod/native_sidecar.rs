@@ -18,7 +18,7 @@ use crate::stage::{SOON, Set, Stage};
 const FINALIZER: &str = "culvert.test/looked-at";
 /// Longer than the pause with which an ordinary pair ends in order when nothing is
 /// open.
-const OPEN_SECONDS: u64 = 8;
+const OPEN_SECONDS: u64 = 12;
 
 pub(crate) async fn a_native_sidecar_ends_after_the_client(stage: Arc<Stage>) -> Result<()> {
     let set = stage.set().await?;

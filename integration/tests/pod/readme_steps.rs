@@ -1,6 +1,7 @@
 //! The README's way to a first cluster, step by step, as its reader would type it.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -117,7 +118,10 @@ impl Reader {
                 .collect();
             ensure!(self.hashes.len() == 2, "not two hashes");
             for name in ["connector-token", "access-token"] {
-                let token = std::fs::read_to_string(self.desk.folder.join(name))?;
+                let file = self.desk.folder.join(name);
+                let mode = file.metadata()?.permissions().mode();
+                ensure!(mode & 0o077 == 0, "{name} is for others to read: {mode:o}");
+                let token = std::fs::read_to_string(file)?;
                 set.secrets
                     .add(format!("the README's {name}"), token.trim());
             }
