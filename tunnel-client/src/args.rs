@@ -122,13 +122,9 @@ pub struct Config {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// `--server`.
-    #[error("--server {text:?}: {cause}")]
-    Server {
-        /// As given.
-        text: String,
-        /// What is wrong.
-        cause: ServerUrlError,
-    },
+    // Without what was given: that may hold a password.
+    #[error("--server: {0}")]
+    Server(#[from] ServerUrlError),
     /// `HTTPS_PROXY` and its like.
     #[error(transparent)]
     Proxy(#[from] ProxyVariableError),
@@ -147,10 +143,7 @@ impl TryFrom<Args> for Config {
     type Error = ConfigError;
 
     fn try_from(args: Args) -> Result<Self, ConfigError> {
-        let server = args.server.parse().map_err(|cause| ConfigError::Server {
-            text: args.server,
-            cause,
-        })?;
+        let server = args.server.parse()?;
         let proxy = proxy_for(&server, |name| {
             Some(std::env::var_os(name)?.to_string_lossy().into_owned())
         })?;

@@ -144,11 +144,6 @@ impl Server {
         Ok(String::from_utf8_lossy(&[out, err].concat()).into_owned())
     }
 
-    /// For tests that take it away and bring it back.
-    pub(crate) fn container(&self) -> &ContainerAsync<GenericImage> {
-        &self.container
-    }
-
     pub(crate) async fn remove(self) -> Result<()> {
         Ok(self.container.rm().await?)
     }

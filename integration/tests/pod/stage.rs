@@ -1,6 +1,7 @@
 //! What the tests share: a cluster, tunnel-server beside it, and a connector in it
 //! that may do everything.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(crate) struct Set {
     connector: OnceCell<Connector>,
     connect_proxy: ConnectProxy,
     folder: TempDir,
+    /// The names of cluster and server are fixed: one run at a time, a second waits.
+    _turn: File,
 }
 
 impl Stage {
@@ -67,6 +70,7 @@ impl Set {
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )?;
         let path = folder.path().to_owned();
+        let turn = tokio::task::spawn_blocking(turn).await??;
         let cluster = tokio::task::spawn_blocking(move || cluster(&path)).await??;
         let server = Server::start(folder.path()).await?;
         let connect_proxy = ConnectProxy::start(server.address).await?;
@@ -77,6 +81,7 @@ impl Set {
             connector: OnceCell::new(),
             connect_proxy,
             folder,
+            _turn: turn,
         };
         // In a cluster that is not new: of tests that failed.
         set.admin(&["delete", "namespace", "--selector", workload::LABEL])
@@ -149,6 +154,15 @@ async fn search(set: &Set) -> Result<()> {
         set.secrets.must_not_be_in("the connector's log", &log)?;
     }
     Ok(())
+}
+
+/// Waits for other runs of these tests on this machine.
+fn turn() -> Result<File> {
+    let folder = local_kubernetes::cache_folder()?;
+    std::fs::create_dir_all(&folder)?;
+    let file = File::create(folder.join("pod-tests.lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn cluster(folder: &Path) -> Result<Cluster> {
