@@ -43,7 +43,10 @@ impl Service {
         folder: &Path,
     ) -> Result<Self> {
         let binary = culvert(name)?;
-        Self::start_process(spawner, name, &binary, "trace", arguments, variables, folder).await
+        Self::start_process(
+            spawner, name, &binary, "trace", arguments, variables, folder,
+        )
+        .await
     }
 
     /// Starts a binary and waits for the line in its log with its addresses.
