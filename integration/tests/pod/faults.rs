@@ -29,7 +29,6 @@ pub(crate) async fn a_pod_deleted_with_force_is_replaced(stage: Arc<Stage>) -> R
     })
     .await?;
     answers(&connector, set, "a pod deleted with force", started).await?;
-    connector.ready(set).await?;
     connector.remove(set).await
 }
 
@@ -47,7 +46,6 @@ pub(crate) async fn a_killed_container_is_restarted(stage: Arc<Stage>) -> Result
         })
         .await?;
         answers(&connector, set, &format!("a killed {program}"), started).await?;
-        connector.ready(set).await?;
     }
     connector.remove(set).await
 }
@@ -91,7 +89,7 @@ pub(crate) async fn a_restarted_kubelet_hinders_no_call(stage: Arc<Stage>) -> Re
     connector.remove(set).await
 }
 
-/// Calls until it is answered.
+/// Calls until it is answered, and waits until the pod is ready again.
 async fn answers(connector: &Connector, set: &Set, what: &str, started: Instant) -> Result<()> {
     let caller = connector.caller(set)?;
     let there = started.elapsed();
@@ -100,9 +98,11 @@ async fn answers(connector: &Connector, set: &Set, what: &str, started: Instant)
         Ok(caller.kubectl(&get).await.ok())
     })
     .await?;
+    let answered = started.elapsed();
+    connector.ready(set).await?;
     println!(
-        "{what}: runs after {there:.1?}, answers after {:.1?}",
+        "{what}: runs after {there:.1?}, answers after {answered:.1?}, ready after {:.1?}",
         started.elapsed()
     );
-    Ok(())
+    caller.kubectl(&get).await.map(drop)
 }
