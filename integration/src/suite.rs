@@ -41,13 +41,19 @@ pub fn run(tests: Vec<(&'static str, Test)>) -> ExitCode {
 
 /// Runs the tests against a control plane.
 pub fn run_with(options: Options, tests: Vec<(&'static str, Test)>) -> ExitCode {
-    run_sharing(Environment::new(options), tests)
+    run_sharing(Environment::new(options), None, tests)
 }
 
-/// Runs the tests, which share `shared`.
-pub fn run_sharing<E: Shared>(shared: E, tests: Vec<(&'static str, Test<E>)>) -> ExitCode {
+/// Runs the tests, which share `shared`; `at_once` many at a time, where nothing
+/// else is asked for: by default as many as there are processors.
+pub fn run_sharing<E: Shared>(
+    shared: E,
+    at_once: Option<usize>,
+    tests: Vec<(&'static str, Test<E>)>,
+) -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(at_once);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => Arc::new(runtime),
         Err(error) => {

@@ -103,5 +103,7 @@ fn main() -> ExitCode {
         alone:
         faults::a_restarted_kubelet_hinders_no_call,
     ];
-    suite::run_sharing(Stage::default(), [together, alone].concat())
+    // They wait for pods more than they work.
+    let at_once = Some(4);
+    suite::run_sharing(Stage::default(), at_once, [together, alone].concat())
 }
