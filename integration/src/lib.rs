@@ -10,6 +10,7 @@
     reason = "test tooling: names and the modules' own lines say it"
 )]
 
+pub mod admin_kubectl;
 pub mod binaries;
 pub mod certificate_trust;
 pub mod chain;

@@ -3,28 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+pub(crate) use integration::admin_kubectl::kubectl;
 use integration::environment::Environment;
 use serde_json::Value;
 
-/// Gives what kubectl prints; fails on anything that it warns of.
-pub(crate) async fn kubectl(environment: &Environment, arguments: &[&str]) -> Result<String> {
-    let output = environment
-        .kubernetes()
-        .await
-        .map(|kubernetes| tokio::process::Command::from(kubernetes.kubectl_command()))?
-        .args(arguments)
-        .output()
-        .await?;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success() && complaints.is_empty(),
-        "kubectl {arguments:?}: {complaints}"
-    );
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-/// The same, as an object.
+/// What it prints, as an object.
 pub(crate) async fn kubectl_json(environment: &Environment, arguments: &[&str]) -> Result<Value> {
     let text = kubectl(environment, &[arguments, &["--output", "json"]].concat()).await?;
     Ok(serde_json::from_str(&text)?)

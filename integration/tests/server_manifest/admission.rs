@@ -4,27 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use integration::admin_kubectl::kubectl;
 use integration::environment::Environment;
 use integration::gateway_crds;
 use integration::rendered::{Objects, Tools, manifests, only};
 use serde_json::{Value, json};
 
 use crate::renderings::{self, NAMESPACE};
-
-/// Gives what kubectl prints; fails on anything that it warns of.
-async fn kubectl(environment: &Environment, arguments: &[&str]) -> Result<String> {
-    let kubernetes = environment.kubernetes().await?;
-    let output = tokio::process::Command::from(kubernetes.kubectl_command())
-        .args(arguments)
-        .output()
-        .await?;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success() && complaints.is_empty(),
-        "kubectl {arguments:?}: {complaints}"
-    );
-    Ok(String::from_utf8(output.stdout)?)
-}
 
 async fn dry_run(environment: &Environment, objects: &[&Value]) -> Result<String> {
     // A dry run creates no namespace for what is in it.
