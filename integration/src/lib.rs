@@ -15,6 +15,7 @@ pub mod binaries;
 pub mod certificate_trust;
 pub mod chain;
 pub mod connect_proxy;
+pub mod endure;
 pub mod environment;
 pub mod gateway_crds;
 pub mod http1;

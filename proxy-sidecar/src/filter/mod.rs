@@ -3,14 +3,13 @@
 //! namespace whatever the filter accepts.
 
 mod kubectl;
-mod path;
 mod protection;
 
 use thiserror::Error;
 
 pub use kubectl::{Filter, FilterError};
-pub use path::Ambiguous;
 pub use protection::{Protection, ProtectionError};
+pub use request_info::Ambiguous;
 
 /// Why a request was refused; the text names the flag that did it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

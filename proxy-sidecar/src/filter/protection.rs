@@ -9,10 +9,10 @@
 
 use http::{Method, request};
 use percent_encoding::percent_decode_str;
+use request_info::ApiPath;
 use thiserror::Error;
 
 use super::Refused;
-use super::path::ApiPath;
 
 /// The longest name of a namespace.
 const LONGEST_NAME: usize = 63;

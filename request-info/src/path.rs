@@ -24,7 +24,7 @@ pub enum Ambiguous {
 
 /// A path that can be read in one way only.
 #[derive(Debug)]
-pub(super) struct ApiPath {
+pub struct ApiPath {
     segments: Vec<Vec<u8>>,
 }
 
@@ -32,7 +32,11 @@ pub(super) struct ApiPath {
 const SERVICE_OR_POD: usize = 7;
 
 impl ApiPath {
-    pub(super) fn read(raw: &str) -> Result<Self, Ambiguous> {
+    /// Reads the path of a request target, without its query.
+    ///
+    /// # Errors
+    /// [`Ambiguous`]: it could be read in two ways.
+    pub fn read(raw: &str) -> Result<Self, Ambiguous> {
         let raw = raw.strip_prefix('/').unwrap_or(raw);
         // The API server does not mind one slash at the end.
         let raw = raw.strip_suffix('/').unwrap_or(raw);
@@ -54,7 +58,8 @@ impl ApiPath {
     }
 
     /// The words between the slashes; those that are decoded separate, too.
-    pub(super) fn words(&self) -> Vec<&[u8]> {
+    #[must_use]
+    pub fn words(&self) -> Vec<&[u8]> {
         self.segments
             .iter()
             .flat_map(|segment| segment.split(|byte| *byte == b'/'))

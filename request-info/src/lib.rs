@@ -1,0 +1,8 @@
+//! A request as the Kubernetes API server reads it: its `RequestInfo`.
+//!
+//! Whoever judges or records a request must read it as the API server does, or
+//! not at all: what could be read in two ways is an error here.
+
+mod path;
+
+pub use path::{Ambiguous, ApiPath};
