@@ -4,16 +4,16 @@ use tunnel_protocol::ClusterName;
 
 /// The names that this server answers to.
 #[derive(Clone, Debug)]
-pub(crate) struct Hosts {
+pub struct Hosts {
     /// `<cluster>.<base>` is a cluster's.
-    pub(crate) base: String,
+    pub base: String,
     /// As the base domain, but without subdomains.
-    pub(crate) extra: Vec<String>,
+    pub extra: Vec<String>,
 }
 
 /// Whose host it is.
 #[derive(Debug)]
-pub(crate) enum HostOwner {
+pub enum HostOwner {
     /// The server's own: its pages, links, and clusters by path.
     Server,
     /// That cluster's.
@@ -22,7 +22,8 @@ pub(crate) enum HostOwner {
 
 impl Hosts {
     /// Whose a host is; nothing for one that is not served here.
-    pub(crate) fn owner(&self, host: &str) -> Option<HostOwner> {
+    #[must_use]
+    pub fn owner(&self, host: &str) -> Option<HostOwner> {
         if host == self.base || self.extra.iter().any(|extra| extra == host) {
             return Some(HostOwner::Server);
         }

@@ -24,7 +24,7 @@ fn claims_identity(name: &HeaderName) -> bool {
 
 /// Takes the claims out of a body's trailers, where a cluster might read them as
 /// headers.
-pub(crate) fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+pub fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
             retain(&mut trailers, |name| !claims_identity(name));
@@ -35,7 +35,7 @@ pub(crate) fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
 }
 
 /// Replaces every claim by what the server knows.
-pub(crate) fn replace(headers: &mut HeaderMap, peer: IpAddr, id: &HeaderValue) {
+pub fn replace(headers: &mut HeaderMap, peer: IpAddr, id: &HeaderValue) {
     remove_hop_by_hop(headers);
     retain(headers, |name| !claims_identity(name));
     // For the API server's audit log.

@@ -6,8 +6,8 @@ mod browser;
 mod deadline;
 mod error;
 mod exchange;
-mod identity;
-mod target;
+pub mod identity;
+pub mod target;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

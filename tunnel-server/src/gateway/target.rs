@@ -16,7 +16,7 @@ const CLUSTERS: &str = "/clusters/";
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// A tunnel-client that wants to make its connection a link.
     Handshake,
     /// The server's own front page.
@@ -27,39 +27,49 @@ pub(crate) enum Target {
 
 /// A request for a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ClusterTarget {
-    pub(crate) name: ClusterName,
+pub struct ClusterTarget {
+    /// Which one.
+    pub name: ClusterName,
     /// What the cluster sees.
-    pub(crate) path: PathAndQuery,
+    pub path: PathAndQuery,
     /// By path the cluster shares its origin with the server and all others.
-    pub(crate) by_path: bool,
+    pub by_path: bool,
 }
 
 impl ClusterTarget {
     /// The path without its query.
-    pub(crate) fn path_for_log(&self) -> String {
+    #[must_use]
+    pub fn path_for_log(&self) -> String {
         self.path.path().to_owned()
     }
 
     /// What stands before the cluster's own paths, for `Location`.
-    pub(crate) fn prefix(&self) -> Option<String> {
+    #[must_use]
+    pub fn prefix(&self) -> Option<String> {
         self.by_path.then(|| format!("{CLUSTERS}{}", self.name))
     }
 }
 
 /// A request that goes nowhere.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub(crate) enum TargetError {
+pub enum TargetError {
+    /// It could be read in two ways, or is no request at all.
     #[error("malformed request: {0}")]
     Malformed(&'static str),
+    /// Another machine's.
     #[error("this host is not served here")]
     UnknownHost,
+    /// Of the server's own paths it is none.
     #[error("there is nothing at this path; clusters are at /clusters/<name>/")]
     UnknownPath,
 }
 
 impl Target {
-    pub(crate) fn of<B>(request: &Request<B>, hosts: &Hosts) -> Result<Self, TargetError> {
+    /// Reads a request's Host and path.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn of<B>(request: &Request<B>, hosts: &Hosts) -> Result<Self, TargetError> {
         let host = host(request)?;
         let owner = hosts.owner(&host).ok_or(TargetError::UnknownHost)?;
         if request.method() == Method::CONNECT {
