@@ -20,6 +20,12 @@ pub enum Ambiguous {
     /// As in `/api/%2561`, or what is no escape at all.
     #[error("the path has an escape that is damaged or escaped itself")]
     Escape,
+    /// As in `/api\\v1` or `/api%5Cv1`: to some it separates.
+    #[error("the path has a backslash")]
+    Backslash,
+    /// As in `/api%00` or `/api%c0%af`, which some read as a slash.
+    #[error("the path has an escape that stands for no text")]
+    NoText,
 }
 
 /// A path that can be read in one way only.
@@ -87,7 +93,11 @@ fn must_be_plain(segment: &[u8]) -> Result<(), Ambiguous> {
         _ if segment.contains(&b'/') => Err(Ambiguous::Slash),
         // No name in Kubernetes has one.
         _ if segment.contains(&b'%') => Err(Ambiguous::Escape),
-        _ => Ok(()),
+        _ if segment.contains(&b'\\') => Err(Ambiguous::Backslash),
+        _ => match std::str::from_utf8(segment) {
+            Ok(text) if !text.contains(char::is_control) => Ok(()),
+            _ => Err(Ambiguous::NoText),
+        },
     }
 }
 
@@ -98,7 +108,7 @@ fn must_not_climb_out(own: &[Vec<u8>]) -> Result<(), Ambiguous> {
     let mut depth = 0_usize;
     for word in own
         .iter()
-        .flat_map(|segment| segment.split(|byte| *byte == b'/'))
+        .flat_map(|segment| segment.split(|byte| matches!(byte, b'/' | b'\\')))
     {
         depth = match word {
             b"" | b"." => depth,
@@ -138,6 +148,14 @@ mod tests {
                 "/api/v1/namespaces/x/%70ods/y/prox%79/a%2fb",
                 "api v1 namespaces x pods y proxy a b",
             ),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:a;b=%C3%A4~",
+                "apis rbac.authorization.k8s.io v1 clusterroles system:a;b=ä~",
+            ),
+            (
+                "/api/v1/namespaces/x/services/y/proxy/a%00\\%ff",
+                "api v1 namespaces x services y proxy a\0\\\u{fffd}",
+            ),
         ] {
             let path = ApiPath::read(raw).unwrap();
             let read: Vec<_> = path
@@ -166,6 +184,14 @@ mod tests {
             ("/api/v1/%2", Ambiguous::Escape),
             ("/api/v1/nodes/x/proxy/%2565xec", Ambiguous::Escape),
             ("/api/v1/nodes/x/proxy/a/../exec", Ambiguous::Dots),
+            ("/api\\v1", Ambiguous::Backslash),
+            ("/api/v1/..%5c..", Ambiguous::Backslash),
+            ("/api/v1%00", Ambiguous::NoText),
+            ("/api/v1%0d%0a", Ambiguous::NoText),
+            ("/api/v1/%7f", Ambiguous::NoText),
+            ("/api/v1/%c2%85", Ambiguous::NoText),
+            ("/api/v1/%c0%ae%c0%ae/x", Ambiguous::NoText),
+            ("/api/v1/%ff", Ambiguous::NoText),
             // Out of the service's or the pod's own.
             (
                 "/api/v1/namespaces/x/services/y/proxy/../../../../mine/secrets",
@@ -173,6 +199,10 @@ mod tests {
             ),
             (
                 "/api/v1/namespaces/x/pods/y/proxy/a//.//../%2e%2e%2Fb",
+                Ambiguous::Dots,
+            ),
+            (
+                "/api/v1/namespaces/x/pods/y/proxy/a%5C..\\..",
                 Ambiguous::Dots,
             ),
             // No proxy to a service or a pod, although nearly.
