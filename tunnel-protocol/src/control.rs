@@ -69,6 +69,9 @@ pub enum ControlError {
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: BytesMut,
+    /// So much of the buffer holds no line feed. Looked at once only: a peer that
+    /// sends a line byte by byte would else cost the square of its length.
+    searched: usize,
 }
 
 impl Lines {
@@ -82,6 +85,12 @@ impl Lines {
         }
     }
 
+    /// Bytes that wait for the end of their line.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next whole message, or nothing until more arrives.
     ///
     /// # Errors
@@ -89,11 +98,17 @@ impl Lines {
     pub fn next_message<M: for<'de> Deserialize<'de>>(
         &mut self,
     ) -> Result<Option<M>, ControlError> {
-        let end = self.buffer.iter().position(|byte| *byte == b'\n');
+        let unread = self.buffer.iter().skip(self.searched);
+        let end = unread.copied().position(|byte| byte == b'\n');
+        let end = end.map(|end| self.searched + end);
         if end.unwrap_or(self.buffer.len()) > CONTROL_LINE {
             return Err(ControlError::LineTooLong);
         }
-        let Some(end) = end else { return Ok(None) };
+        let Some(end) = end else {
+            self.searched = self.buffer.len();
+            return Ok(None);
+        };
+        self.searched = 0;
         let line = self.buffer.split_to(end + 1);
         Ok(Some(serde_json::from_slice(&line)?))
     }
