@@ -13,9 +13,11 @@ use time::format_description::well_known::Rfc3339;
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::token::TokenHash;
 
-use super::reader::{Reader, Section};
+use super::limits::limits;
+use super::reader::{Reader, Section, without_tokens};
 use crate::access::file_store::{AccessData, Allowed, CallerToken, ConnectorToken};
 use crate::access::{Caller, Cluster};
+use crate::limits::LimitSettings;
 
 /// At most this many, so that a rotation drops nothing and old ones go.
 const CONNECTOR_TOKENS: usize = 2;
@@ -29,6 +31,8 @@ pub struct File {
     pub(crate) certificate: Option<CertificateFiles>,
     /// What takes effect at once.
     pub(crate) access: AccessData,
+    /// So do these.
+    pub(crate) limits: LimitSettings,
 }
 
 impl File {
@@ -77,12 +81,13 @@ impl fmt::Display for Faults {
 pub fn read(text: &str) -> Result<File, Faults> {
     let options = serde_saphyr::options! { with_snippet: false };
     let document: Value = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| Faults(vec![format!("not YAML: {error}")]))?;
+        .map_err(|error| Faults(vec![without_tokens(&format!("not YAML: {error}"))]))?;
     let mut reader = Reader::default();
     let mut root = reader.section("", &document);
     let settings = settings(&mut reader, &mut root);
     let certificate = certificate(&mut reader, &mut root);
     let access = access(&mut reader, &mut root);
+    let limits = limits(&mut reader, &mut root);
     reader.close(&root);
     let faults = reader.into_faults();
     match settings {
@@ -90,6 +95,7 @@ pub fn read(text: &str) -> Result<File, Faults> {
             settings,
             certificate,
             access,
+            limits,
         }),
         _ => Err(Faults(faults)),
     }
@@ -374,6 +380,8 @@ mod tests {
             format!("clusters: [ {token}"),
             format!("clusters: {token}"),
             format!("{token}: x"),
+            format!("a: {{{token}: 1, {token}: 2}}"),
+            format!("a: *{token}"),
             format!("clusters: [{{name: {token}}}, {{name: a, {token}: 1}}]"),
             format!("callers: [{{name: {token}}}, {{name: {token}, clusters: [{token}]}}]"),
         ] {

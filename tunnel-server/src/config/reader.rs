@@ -22,7 +22,7 @@ pub(super) struct Section<'a> {
 
 /// Faults repeat names and keys: a token that was put in their place is not to be
 /// seen.
-fn without_tokens(fault: &str) -> String {
+pub(super) fn without_tokens(fault: &str) -> String {
     let mut shown = String::new();
     let mut rest = fault;
     let kinds = [TokenKind::Connector, TokenKind::Access, TokenKind::Sidecar];
