@@ -20,10 +20,22 @@ pub struct ServerConfig {
     pub extra_hosts: Vec<String>,
     /// What callers use, where something maps it to the listener's.
     pub public_port: Option<u16>,
+    /// The section `limits`; nothing leaves the defaults.
+    pub limits: Option<Value>,
     /// `{name, connectorTokens: […]}`
     pub clusters: Vec<Value>,
     /// `{name, clusters: […], accessTokens: […]}`
     pub callers: Vec<Value>,
+}
+
+/// Limits that hold nobody up.
+pub fn no_limits() -> Value {
+    let share = json!({ "requestsPerSecond": 0, "openRequests": 0 });
+    json!({
+        "perAddress": { "unprovedConnections": 0, "failuresPerMinute": 0 },
+        "perCaller": { "requestsPerSecond": 0, "openRequests": 0, "connections": 0 },
+        "perCluster": share,
+    })
 }
 
 impl ServerConfig {
@@ -33,6 +45,7 @@ impl ServerConfig {
             listen: listen.into(),
             extra_hosts: Vec::new(),
             public_port: None,
+            limits: None,
             clusters: Vec::new(),
             callers: Vec::new(),
         }
@@ -68,6 +81,9 @@ impl ServerConfig {
         });
         if let Some(port) = self.public_port {
             document["publicPort"] = port.into();
+        }
+        if let Some(limits) = &self.limits {
+            document["limits"] = limits.clone();
         }
         let beside = path.with_extension("new");
         std::fs::write(&beside, format!("{document:#}\n"))?;

@@ -6,6 +6,7 @@ pub mod exit;
 pub mod file_watch;
 pub mod http_server;
 pub mod metrics;
+pub mod open_files;
 pub mod private_process;
 pub mod pulse;
 pub mod runtime;

@@ -54,6 +54,8 @@ failures! {
     Unauthenticated = "unauthenticated",
     /// The caller may not call this cluster.
     Forbidden = "forbidden",
+    /// A limit on what one address, caller or cluster may take is reached.
+    TooManyRequests = "too-many-requests",
     /// There is no such cluster.
     UnknownCluster = "unknown-cluster",
     /// There is nothing at this path of the server's own.

@@ -12,6 +12,7 @@ pub mod config;
 mod dev_certificate;
 pub mod gateway;
 pub mod hosts;
+mod limits;
 mod links;
 mod listener;
 mod metrics;

@@ -27,6 +27,8 @@ pub(crate) const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Also how long an idle HTTP/1.1 connection is kept.
 const HEADER_READ: Duration = Duration::from_secs(60);
+/// For the first request of a connection; browsers open some ahead of need.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// Requests that one caller's HTTP/2 connection may have open. Go's client opens
 /// a further connection beyond it.
 const CALLER_STREAMS: u32 = 250;
@@ -43,20 +45,26 @@ pub(crate) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
 ) {
+    let Some(peer) = shared.limits.connection(peer) else {
+        return shared.metrics.connection_refused();
+    };
+    let _open = shared.metrics.connection();
+    let address = peer.address();
     let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
-        Err(_) => return tracing::debug!(%peer, "TLS took too long"),
+        Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS"),
+        Err(_) => return tracing::debug!(peer = %address, "TLS took too long"),
     };
     let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
     let (spawner, draining) = (shared.spawner.clone(), shared.draining.clone());
+    let peer = Arc::new(peer);
     let begun = CancellationToken::new();
     let first_request = begun.clone();
     let service = service_fn(move |request| {
         first_request.cancel();
         // Boxed: hyper moves it into a task of its own, and it is large.
-        Box::pin(gateway::serve(shared.clone(), request, peer))
+        Box::pin(gateway::serve(shared.clone(), request, peer.clone()))
     });
     let serving = async {
         if speaks_h2 {
@@ -67,16 +75,16 @@ pub(crate) async fn serve(
     };
     // hyper's HTTP/2 has no timer before the preface.
     let silent = async {
-        if timeout(HEADER_READ, begun.cancelled()).await.is_ok() {
+        if timeout(FIRST_REQUEST, begun.cancelled()).await.is_ok() {
             std::future::pending().await
         }
     };
     let ended = tokio::select! {
         ended = serving => ended,
-        () = silent => return tracing::debug!(%peer, "no request came"),
+        () = silent => return tracing::debug!(peer = %address, "no request came"),
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, error = error_chain(&error), "connection ended");
+        tracing::debug!(peer = %address, error = error_chain(&error), "connection ended");
     }
 }
 

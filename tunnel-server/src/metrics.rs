@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use service_kit::label_values;
-use service_kit::metrics::{By, show_all};
+use service_kit::metrics::{By, Counted, show_all};
 use tunnel_protocol::Failure;
 
 /// How a request was answered: by the cluster, or by us and why.
@@ -84,6 +85,8 @@ pub(crate) struct Metrics {
     handshakes: By<Handshake>,
     reloads: By<Reload>,
     heads: Latency,
+    connections: Gauge,
+    connections_refused: Counter,
     config_current: Gauge,
     certificate_current: Gauge,
     certificate_expires: Gauge,
@@ -98,6 +101,7 @@ impl Metrics {
         show_all(&self.reloads, "outcome", Reload::ALL.iter().copied());
         self.config_current.set(1);
         self.register_certificate(registry);
+        self.register_connections(registry);
         registry.register(
             "tunnel_server_requests",
             "Callers' requests by how they were answered",
@@ -136,6 +140,19 @@ impl Metrics {
         );
     }
 
+    fn register_connections(&self, registry: &mut Registry) {
+        registry.register(
+            "tunnel_server_connections",
+            "Public connections now open, links among them",
+            self.connections.clone(),
+        );
+        registry.register(
+            "tunnel_server_connections_refused",
+            "Connections closed at once, as their address had too many that proved nothing",
+            self.connections_refused.clone(),
+        );
+    }
+
     fn register_certificate(&self, registry: &mut Registry) {
         registry.register(
             "tunnel_server_certificate_current",
@@ -164,6 +181,15 @@ impl Metrics {
         self.bytes
             .get_or_create(&[("direction", Direction::Response)])
             .inc_by(received);
+    }
+
+    /// Counts a public connection until it is dropped.
+    pub(crate) fn connection(&self) -> Counted {
+        Counted::new(&self.connections)
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     pub(crate) fn handshake(&self, outcome: Handshake) {

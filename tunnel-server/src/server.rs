@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use service_kit::accept::accept_loop;
 use service_kit::admin::{Admin, Readiness, listen};
+use service_kit::open_files;
 use service_kit::pulse::Pulse;
 use service_kit::tasks::Tasks;
 use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
@@ -18,16 +19,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::file_store::FileStore;
 use crate::config::file::CertificateFiles;
-use crate::config::{Config, ConfigError, watch};
+use crate::config::{Config, ConfigError, InForce, watch};
 use crate::dev_certificate::{self, DevCertificateError};
 use crate::hosts::Hosts;
+use crate::limits::Limits;
 use crate::links::{DRAIN_SPREAD, Handshakes};
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 
-/// Public connections at once; further ones wait in the listener's backlog.
+/// Public connections at once, where the system allows as many open files; further
+/// ones wait in the listener's backlog.
 const CONNECTIONS: usize = 20_000;
+/// Open files that are no public connection: listeners, the admin port, files that
+/// are read, the runtime's own.
+const OTHER_FILES: usize = 64;
 
 /// For the links' tasks to end once they are told.
 const LINK_ENDS: Duration = Duration::from_secs(1);
@@ -103,6 +109,7 @@ impl Server {
                 base: settings.base_domain.clone(),
                 extra,
             },
+            limits: Arc::new(Limits::new(config.file.limits)),
             handshakes: Handshakes::default(),
             metrics,
             replica: format!("{:016x}", rand::random::<u64>()),
@@ -158,25 +165,33 @@ impl Server {
         side_tasks
             .spawner()
             .spawn(admin(shared.clone(), pulse, self.admin_listener));
+        let in_force = InForce {
+            store: self.store.clone(),
+            limits: shared.limits.clone(),
+            certificate: self.certificate,
+            metrics: shared.metrics.clone(),
+        };
         side_tasks.spawner().spawn(watch(
             self.config.path,
             self.config.text,
             self.config.file,
-            self.store.clone(),
-            self.certificate,
             self.certificate_files,
-            shared.metrics.clone(),
+            in_force,
         ));
         side_tasks
             .spawner()
             .spawn(async move { self.store.tell_expiries().await });
+        let limits = shared.limits.clone();
+        side_tasks
+            .spawner()
+            .spawn(async move { limits.forget_the_idle().await });
 
         let serving = shared.clone();
         let tls = self.tls;
         let serve = move |stream, peer| listener::serve(serving.clone(), tls.clone(), stream, peer);
         let accepting = accept_loop(
             self.listener,
-            CONNECTIONS,
+            connections(),
             shared.spawner.clone(),
             shared.draining.clone(),
             serve,
@@ -203,6 +218,22 @@ impl Server {
         let cut_links = self.link_tasks.drain(LINK_ENDS).await;
         tracing::info!(cut, cut_links, "ended");
     }
+}
+
+/// As many as there may be at once. The accept loop waits for one to end rather
+/// than run into the system's limit, where accepting fails and so does whatever
+/// else opens a file.
+fn connections() -> usize {
+    let files = open_files::raise_limit();
+    let connections = files.saturating_sub(OTHER_FILES).clamp(1, CONNECTIONS);
+    if connections < CONNECTIONS {
+        tracing::warn!(
+            open_files = files,
+            connections,
+            "few files may be open at once: raise the limit (ulimit -n, LimitNOFILE)"
+        );
+    }
+    connections
 }
 
 async fn admin(shared: Arc<Shared>, pulse: Pulse, listener: TcpListener) {

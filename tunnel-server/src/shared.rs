@@ -10,6 +10,7 @@ use tunnel_protocol::ClusterName;
 
 use crate::access::AccessStore;
 use crate::hosts::Hosts;
+use crate::limits::Limits;
 use crate::links::{Handshakes, Registry};
 use crate::metrics::Metrics;
 
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn AccessStore>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) hosts: Hosts,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) handshakes: Handshakes,
     pub(crate) metrics: Metrics,
     pub(crate) replica: String,

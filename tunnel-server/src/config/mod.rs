@@ -1,6 +1,7 @@
 //! The validated configuration: flags, and the file that is watched.
 
 pub mod file;
+mod limits;
 mod reader;
 mod watch;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 use crate::cli::RunArgs;
 use file::{Faults, File};
 
-pub(crate) use watch::watch;
+pub(crate) use watch::{InForce, watch};
 
 /// What the server is built from.
 #[derive(Debug)]

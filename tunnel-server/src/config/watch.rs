@@ -8,7 +8,16 @@ use service_kit::tls::ReloadingCertificate;
 
 use super::file::{self, CertificateFiles, File};
 use crate::access::file_store::FileStore;
+use crate::limits::Limits;
 use crate::metrics::{Metrics, Reload};
+
+/// What changes while the server runs.
+pub(crate) struct InForce {
+    pub(crate) store: Arc<FileStore>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) certificate: Arc<ReloadingCertificate>,
+    pub(crate) metrics: Metrics,
+}
 
 /// Watches until it is dropped. A file with faults is refused whole: each fault
 /// is logged, and the last good one stays.
@@ -16,11 +25,15 @@ pub(crate) async fn watch(
     path: PathBuf,
     text: Vec<u8>,
     started_with: File,
-    store: Arc<FileStore>,
-    certificate: Arc<ReloadingCertificate>,
     certificate_files: CertificateFiles,
-    metrics: Metrics,
+    in_force: InForce,
 ) {
+    let InForce {
+        store,
+        limits,
+        certificate,
+        metrics,
+    } = in_force;
     let configuration = async {
         let mut watch = FileWatch::new(&path, text);
         loop {
@@ -34,6 +47,7 @@ pub(crate) async fn watch(
                     }
                     let (clusters, callers) = (file.access.clusters(), file.access.callers());
                     store.replace(file.access);
+                    limits.change(file.limits);
                     metrics.reload(Reload::Applied);
                     tracing::info!(path = %path.display(), clusters, callers, "configuration taken over");
                 }

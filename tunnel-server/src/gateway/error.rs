@@ -14,6 +14,7 @@ use tunnel_protocol::Failure;
 use super::authenticate::Unauthenticated;
 use super::target::TargetError;
 use crate::access::{Denied, StoreError};
+use crate::limits::LimitReached;
 use crate::links::{NoLink, OpenError};
 
 #[derive(Debug, Error)]
@@ -26,6 +27,8 @@ pub(crate) enum GatewayError {
     Target(#[from] TargetError),
     #[error("{0}")]
     Unauthenticated(#[from] Unauthenticated),
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     #[error("there is no cluster {0}")]
     UnknownCluster(String),
     #[error(transparent)]
@@ -45,12 +48,15 @@ pub(crate) enum GatewayError {
 impl GatewayError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
-            Self::Framing(_) | Self::Upgrade(_) | Self::Target(TargetError::Malformed(_)) => {
+            Self::Framing(_)
+            | Self::Upgrade(_)
+            | Self::Target(TargetError::Malformed(_) | TargetError::Ambiguous(_)) => {
                 Failure::BadRequest
             }
             Self::Target(TargetError::UnknownHost) => Failure::UnknownHost,
             Self::Target(TargetError::UnknownPath) => Failure::UnknownPath,
             Self::Unauthenticated(_) => Failure::Unauthenticated,
+            Self::Limit(_) => Failure::TooManyRequests,
             Self::UnknownCluster(_) => Failure::UnknownCluster,
             Self::Denied(Denied::Forbidden { .. }) | Self::Revoked(_) => Failure::Forbidden,
             Self::Denied(Denied::Store(_)) | Self::Store(_) => Failure::Internal,
@@ -69,6 +75,7 @@ impl GatewayError {
             Failure::UnknownPath | Failure::UnknownCluster => StatusCode::NOT_FOUND,
             Failure::Unauthenticated => StatusCode::UNAUTHORIZED,
             Failure::Forbidden => StatusCode::FORBIDDEN,
+            Failure::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Failure::NoLink | Failure::LinkFull => StatusCode::SERVICE_UNAVAILABLE,
             Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Failure::LinkBroken | Failure::BadAnswer => StatusCode::BAD_GATEWAY,
@@ -83,6 +90,7 @@ impl GatewayError {
             Self::NoLink(
                 NoLink::Missing { recently: true, .. } | NoLink::Open(OpenError::Full),
             ) => Some(1),
+            Self::Limit(limit) => Some(limit.retry_after()),
             _ => None,
         }
     }
@@ -104,6 +112,9 @@ impl GatewayError {
                     WWW_AUTHENTICATE,
                     HeaderValue::from_static("Bearer realm=\"culvert\""),
                 );
+            }
+            Self::Limit(limit) if limit.ends_connection() => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // The rest of the connection cannot be trusted to be requests.
             Self::Framing(_) | Self::Upgrade(_) => {

@@ -27,6 +27,7 @@ use super::target::ClusterTarget;
 use super::{browser, identity};
 use crate::access::Permit;
 use crate::audit::Record;
+use crate::limits::{CallersPlace, ClustersPlace};
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 
@@ -62,6 +63,7 @@ impl Answer {
 pub(crate) async fn run(
     shared: &Arc<Shared>,
     permit: Permit,
+    places: (CallersPlace, ClustersPlace),
     request: Request<Incoming>,
     asked: Option<Protocol>,
     target: &ClusterTarget,
@@ -120,7 +122,7 @@ pub(crate) async fn run(
         .filter(|failure| failure.is_of_the_clusters_side());
     clean_answer(&mut parts.headers, failure);
     browser::confine(&mut parts.headers, target);
-    let hold = (slot, stop);
+    let hold = (slot, stop, places);
     match (switched, switch) {
         (Some(protocol), Some((asked, callers_side, writer))) if protocol == asked => {
             let stream = Stream {

@@ -10,7 +10,6 @@ pub mod identity;
 pub mod target;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
@@ -21,6 +20,7 @@ use tunnel_protocol::header::{REQUEST_ID, request_id};
 
 use crate::access::authorize;
 use crate::audit::Record;
+use crate::limits::Peer;
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 use crate::{links, pages};
@@ -32,11 +32,11 @@ use target::{ClusterTarget, Target};
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: Arc<Peer>,
 ) -> Result<Response<RelayBody>, Infallible> {
     let id = request_id(rand::random());
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
-    let mut response = route(shared, request, peer, &id).instrument(span).await;
+    let mut response = route(shared, request, &peer, &id).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
     Ok(response)
 }
@@ -44,19 +44,19 @@ pub(crate) async fn serve(
 async fn route(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: &Peer,
     id: &HeaderValue,
 ) -> Response<RelayBody> {
     let target = framing::check(request.headers())
         .map_err(GatewayError::from)
         .and_then(|()| Ok(Target::of(&request, &shared.hosts)?));
     match target {
-        Ok(Target::Handshake) => links::accept(&shared, request).await,
+        Ok(Target::Handshake) => links::accept(&shared, request, peer).await,
         Ok(Target::Front) => pages::front(),
         Ok(Target::Cluster(target)) => {
             let mut record = Record::start(
                 shared.metrics.clone(),
-                peer,
+                peer.address(),
                 request.method(),
                 &target.path_for_log(),
             );
@@ -68,7 +68,7 @@ async fn route(
         Err(error) => {
             let record = Record::start(
                 shared.metrics.clone(),
-                peer,
+                peer.address(),
                 request.method(),
                 request.uri().path(),
             );
@@ -81,13 +81,16 @@ async fn route(
 async fn call(
     shared: &Arc<Shared>,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: &Peer,
     id: &HeaderValue,
     target: &ClusterTarget,
     record: &mut Record,
 ) -> Result<exchange::Answer, GatewayError> {
-    let caller = authenticate::caller(request.headers_mut(), shared.store.as_ref()).await?;
+    let caller = authenticate::caller(request.headers_mut(), shared.store.as_ref())
+        .await
+        .map_err(|error| slowed(shared, peer, error))?;
     record.caller(&caller);
+    let callers_place = shared.limits.caller(peer, &caller.name)?;
     let cluster = shared
         .store
         .cluster(&target.name)
@@ -95,9 +98,21 @@ async fn call(
         .ok_or_else(|| GatewayError::UnknownCluster(target.name.to_string()))?;
     record.cluster(&cluster.name);
     let permit = authorize(shared.store.clone(), caller, cluster).await?;
+    let places = (callers_place, shared.limits.cluster(&target.name)?);
     let asked = upgrade::requested(request.headers())?;
-    identity::replace(request.headers_mut(), peer.ip(), id);
-    exchange::run(shared, permit, request, asked, target, record).await
+    identity::replace(request.headers_mut(), peer.address().ip(), id);
+    exchange::run(shared, permit, places, request, asked, target, record).await
+}
+
+/// An address may fail only so often; whoever proves itself is not held up by it.
+fn slowed(shared: &Shared, peer: &Peer, error: GatewayError) -> GatewayError {
+    match error {
+        GatewayError::Unauthenticated(_) => match shared.limits.failure(peer) {
+            Ok(()) => error,
+            Err(limit) => limit.into(),
+        },
+        _ => error,
+    }
 }
 
 fn refuse(error: &GatewayError, mut record: Record) -> Response<RelayBody> {

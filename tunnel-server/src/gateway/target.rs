@@ -4,7 +4,7 @@
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Version};
-use percent_encoding::percent_decode_str;
+use request_info::{Ambiguous, ApiPath};
 use thiserror::Error;
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::limits::HANDSHAKE_PATH;
@@ -56,6 +56,11 @@ pub enum TargetError {
     /// It could be read in two ways, or is no request at all.
     #[error("malformed request: {0}")]
     Malformed(&'static str),
+    /// A cluster could read its path in two ways.
+    #[error(
+        "malformed request: {0}; behind the cluster's address one slash and one way to write a path are accepted"
+    )]
+    Ambiguous(#[from] Ambiguous),
     /// Another machine's.
     #[error("this host is not served here")]
     UnknownHost,
@@ -82,20 +87,14 @@ impl Target {
         if !whole.path().starts_with('/') {
             return Err(TargetError::Malformed("the target is not a path"));
         }
-        if has_dot_segment(whole.path()) {
-            return Err(TargetError::Malformed("the path has dot segments"));
+        if !whole.path().is_ascii() {
+            return Err(TargetError::Malformed("the path has bytes above ASCII"));
         }
-        if let HostOwner::Cluster(name) = owner {
-            return Ok(Self::Cluster(ClusterTarget {
-                name,
-                path: whole.clone(),
-                by_path: false,
-            }));
-        }
-        match whole.path() {
-            HANDSHAKE_PATH => Ok(Self::Handshake),
-            "/" => Ok(Self::Front),
-            path => match path.strip_prefix(CLUSTERS) {
+        match (owner, whole.path()) {
+            (HostOwner::Cluster(name), path) => cluster(name, path, whole.query(), false),
+            (HostOwner::Server, HANDSHAKE_PATH) => Ok(Self::Handshake),
+            (HostOwner::Server, "/") => Ok(Self::Front),
+            (HostOwner::Server, path) => match path.strip_prefix(CLUSTERS) {
                 Some(rest) => by_path(rest, whole.query()),
                 None => Err(TargetError::UnknownPath),
             },
@@ -105,29 +104,65 @@ impl Target {
 
 /// `<cluster>`, `<cluster>/` or `<cluster>/<path>`.
 fn by_path(rest: &str, query: Option<&str>) -> Result<Target, TargetError> {
-    let (segment, path) = rest
-        .split_once('/')
-        .map_or((rest, String::new()), |(segment, path)| {
-            (segment, path.to_owned())
-        });
+    let (segment, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if segment.contains('%') {
         return Err(TargetError::Malformed(
             "the cluster's name in the path has escapes",
         ));
     }
+    if matches!(segment, "" | "." | "..") && rest != segment {
+        return Err(TargetError::Malformed(
+            "the cluster's name in the path is empty or dots",
+        ));
+    }
     let name = ClusterName::parse(segment).map_err(|_| TargetError::UnknownPath)?;
+    let path = if path.is_empty() { "/" } else { path };
+    cluster(name, path, query, true)
+}
+
+/// A path that reads in one way only, wherever the cluster's own begins.
+fn cluster(
+    name: ClusterName,
+    path: &str,
+    query: Option<&str>,
+    by_path: bool,
+) -> Result<Target, TargetError> {
+    ApiPath::read(path)?;
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let path = PathAndQuery::try_from(format!("/{path}{query}"))
+    let path = PathAndQuery::try_from(format!("{path}{query}"))
         .map_err(|_| TargetError::Malformed("the target is not a path"))?;
     Ok(Target::Cluster(ClusterTarget {
         name,
         path,
-        by_path: true,
+        by_path,
     }))
 }
 
 /// The host that a request names, in lower case, without port and final dot.
 fn host<B>(request: &Request<B>) -> Result<String, TargetError> {
+    let authority = authority(request)?;
+    if authority.contains('@') {
+        return Err(TargetError::Malformed("the host has a user before it"));
+    }
+    let host = match authority.rsplit_once(':') {
+        // `[::1]` has no port.
+        Some(_) if authority.ends_with(']') => authority,
+        Some((host, port)) if is_port(port) => host,
+        Some(_) => return Err(TargetError::Malformed("the host's port is no port")),
+        None => authority,
+    };
+    Ok(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+}
+
+/// A number, or nothing, which stands for the default. Which one it is says
+/// nothing: what is before the server may map ports.
+fn is_port(port: &str) -> bool {
+    port.is_empty() || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+}
+
+/// Whom a request calls: of its target or `:authority`, else of its Host. Where
+/// there are both they are the same.
+pub(crate) fn authority<B>(request: &Request<B>) -> Result<&str, TargetError> {
     let mut lines = request.headers().get_all(HOST).iter();
     let header = match (lines.next(), lines.next()) {
         (header, None) => header,
@@ -141,36 +176,14 @@ fn host<B>(request: &Request<B>) -> Result<String, TargetError> {
         })
         .transpose()?;
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    let host = match (authority, header) {
-        (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => {
-            return Err(TargetError::Malformed(
-                "Host differs from the request's target",
-            ));
-        }
-        (Some(host), _) | (None, Some(host)) => host,
-        (None, None) if request.version() == Version::HTTP_10 => {
-            return Err(TargetError::UnknownHost);
-        }
-        (None, None) => return Err(TargetError::Malformed("no Host header")),
-    };
-    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) {
-            name
-        } else {
-            host
-        }
-    });
-    Ok(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
-}
-
-/// Whether a segment is `.` or `..`, spelled plainly or with escapes.
-fn has_dot_segment(path: &str) -> bool {
-    path.split('/').any(|segment| {
-        segment.len() <= "%2e%2e".len() && {
-            let decoded: Vec<u8> = percent_decode_str(segment).collect();
-            matches!(decoded.as_slice(), b"." | b"..")
-        }
-    })
+    match (authority, header) {
+        (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => Err(
+            TargetError::Malformed("Host differs from the request's target"),
+        ),
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) if request.version() == Version::HTTP_10 => Err(TargetError::UnknownHost),
+        (None, None) => Err(TargetError::Malformed("no Host header")),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tunnel_protocol::token::{Token, TokenKind};
 
 use super::keeper::{Accepted, keep};
 use crate::access::{Cluster, StoreError};
+use crate::limits::Peer;
 use crate::metrics::Handshake;
 use crate::shared::Shared;
 
@@ -43,10 +44,15 @@ struct Refused(Refusal, String);
 pub(crate) async fn accept(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
+    peer: &Peer,
 ) -> Response<RelayBody> {
-    match check(shared, &request).await {
+    match check(shared, &request)
+        .await
+        .map_err(|refused| slowed(shared, peer, refused))
+    {
         Ok((hello, token, cluster)) => {
             shared.metrics.handshake(Handshake::Accepted);
+            peer.proved_as_connector();
             let span = tracing::info_span!("link", cluster = %cluster.name, instance = hello.instance, generation = hello.generation);
             let accepted = Accepted {
                 hello,
@@ -68,6 +74,18 @@ pub(crate) async fn accept(
             tracing::info!(refusal = refusal.code(), message, "handshake refused");
             refused(refusal, &message)
         }
+    }
+}
+
+/// A token that is not known counts as a failure of its address, which may have
+/// only so many.
+fn slowed(shared: &Shared, peer: &Peer, refused: Refused) -> Refused {
+    if refused.0 != Refusal::Token {
+        return refused;
+    }
+    match shared.limits.failure(peer) {
+        Ok(()) => refused,
+        Err(limit) => Refused(Refusal::Busy, limit.to_string()),
     }
 }
 

@@ -1,0 +1,53 @@
+//! The limits as numbers. 0 means no limit.
+
+/// The configuration file's section `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LimitSettings {
+    /// `limits.perAddress`
+    pub(crate) per_address: AddressLimits,
+    /// `limits.perCaller`
+    pub(crate) per_caller: Share,
+    /// `limits.perCluster`
+    pub(crate) per_cluster: Share,
+    /// `limits.perCaller.connections`
+    pub(crate) caller_connections: u32,
+}
+
+/// What strangers may take. Whoever has proved who it is counts as itself, not as
+/// its address: whole companies share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AddressLimits {
+    /// Connections that have not proved anything yet.
+    pub(crate) unproved_connections: u32,
+    /// Failed authentications; beyond them the answer is 429.
+    pub(crate) failures_per_minute: u32,
+}
+
+/// What one caller may take, or what all callers together may of one cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Twice as many may come in one burst.
+    pub(crate) requests_per_second: u32,
+    /// Watches and upgraded connections are open as long as they last.
+    pub(crate) open_requests: u32,
+}
+
+impl Default for LimitSettings {
+    /// Above what an API server takes in (400 and 200 requests at once are its
+    /// own defaults), below what harms the other clusters of this server.
+    fn default() -> Self {
+        let share = Share {
+            requests_per_second: 2000,
+            open_requests: 8000,
+        };
+        Self {
+            per_address: AddressLimits {
+                unproved_connections: 256,
+                failures_per_minute: 60,
+            },
+            per_caller: share,
+            per_cluster: share,
+            caller_connections: 4000,
+        }
+    }
+}
