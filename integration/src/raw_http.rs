@@ -1,7 +1,7 @@
 //! HTTP/1.1 byte by byte, for what no HTTP library would do: an upstream that
 //! cuts its answer, a caller that sends early.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -39,11 +39,16 @@ pub type Caller = Connection<TlsStream<TcpStream>>;
 pub type Accepted = Connection<TcpStream>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(stream: S) -> Self {
+    pub fn new(stream: S) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
         }
+    }
+
+    /// The connection itself. What was read ahead of need is lost.
+    pub fn into_inner(self) -> S {
+        self.stream
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
@@ -177,14 +182,27 @@ impl RawUpstream {
 impl Chain {
     /// A TLS connection to the server, for HTTP/1.1 byte by byte.
     pub async fn raw_caller(&self) -> Result<Caller> {
-        let config = client_config(&self.ca_file(), &[b"http/1.1"])?;
-        let stream = TcpStream::connect(self.server_address).await?;
-        stream.set_nodelay(true)?;
+        self.raw_caller_from(Ipv4Addr::LOCALHOST, b"http/1.1").await
+    }
+
+    /// As [`Self::raw_caller`], from an address of the loopback network and with a
+    /// protocol of its own.
+    pub async fn raw_caller_from(&self, from: Ipv4Addr, protocol: &[u8]) -> Result<Caller> {
+        let config = client_config(&self.ca_file(), &[protocol])?;
+        let stream = self.tcp_from(from).await?;
         let name = ServerName::try_from(self.host())?;
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await?;
         Ok(Connection::new(stream))
+    }
+
+    /// A TCP connection to the server, from an address of the loopback network.
+    pub async fn tcp_from(&self, from: Ipv4Addr) -> Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_nodelay(true)?;
+        socket.bind((from, 0).into())?;
+        Ok(socket.connect(self.server_address).await?)
     }
 
     /// A caller's connection after its request's head: `request` is the request
