@@ -1,12 +1,12 @@
 //! `cargo xtask lint`: what must hold before the tests are worth running.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{self, cargo, metadata, workspace};
+use crate::cargo_tool;
 use crate::packages::InstallArgs;
 
 /// The version that the configuration in `deny.toml` was written for.
@@ -63,7 +63,7 @@ fn packages() -> Result<Vec<String>> {
 }
 
 fn deny(install: InstallArgs) -> Result<()> {
-    let program = cargo_deny(install)?;
+    let program = cargo_tool::obtain("cargo-deny", CARGO_DENY, install)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.args(arguments).current_dir(workspace());
@@ -82,32 +82,4 @@ fn deny(install: InstallArgs) -> Result<()> {
         return Ok(());
     }
     cargo::run(&mut deny(&["--locked", "check", "advisories"]))
-}
-
-/// cargo-deny from the `PATH`, or installed into the cache.
-fn cargo_deny(install: InstallArgs) -> Result<PathBuf> {
-    if Command::new("cargo-deny").arg("--version").output().is_ok() {
-        return Ok("cargo-deny".into());
-    }
-    let root = local_kubernetes::cache_folder()?.join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        if !install.allowed() {
-            bail!(
-                "cargo-deny is missing: `cargo install --locked cargo-deny`, or run with --install"
-            );
-        }
-        let root = root.to_string_lossy().into_owned();
-        cargo::run(&mut cargo(&[
-            "install",
-            "--quiet",
-            "--locked",
-            "cargo-deny",
-            "--version",
-            CARGO_DENY,
-            "--root",
-            &root,
-        ]))?;
-    }
-    Ok(program)
 }

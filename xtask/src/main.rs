@@ -1,8 +1,11 @@
 //! The build tool: `cargo xtask demo`, `images`, `test`, `cluster`, `lint`.
 
 mod cargo;
+mod cargo_tool;
 mod cluster;
 mod demo;
+mod endure;
+mod fuzz;
 mod images;
 mod lint;
 mod packages;
@@ -30,6 +33,10 @@ enum Command {
     Images(images::ImagesArgs),
     /// Builds what the tests need and runs them all
     Test(test::TestArgs),
+    /// The long form of the tests that have one, and each fuzz target
+    Endure(endure::EndureArgs),
+    /// Each fuzz target under libFuzzer for a while
+    Fuzz(fuzz::FuzzArgs),
     /// Formatting, clippy, documentation, dependencies, each crate alone
     Lint(lint::LintArgs),
 }
@@ -40,6 +47,8 @@ fn main() -> ExitCode {
         Command::Cluster(args) => cluster::run(&args),
         Command::Images(args) => images::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Endure(args) => endure::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint(args) => lint::run(&args),
     };
     match done {

@@ -27,14 +27,19 @@ fn run_tests(filter: Option<&str>) -> Result<()> {
     cargo::run(&mut command)
 }
 
-pub(crate) fn run(args: &TestArgs) -> Result<()> {
-    let started = Instant::now();
-    packages::ensure(args.install)?;
+/// What tests of processes need: packages, a Kubernetes API, our binaries.
+pub(crate) fn prepare(install: InstallArgs) -> Result<()> {
+    packages::ensure(install)?;
     let binaries = Binaries::obtain(&to_stderr)?;
     eprintln!("Kubernetes: {}", binaries.kube_apiserver.display());
+    cargo::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))
+}
+
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
+    let started = Instant::now();
+    prepare(args.install)?;
     local_kubernetes::obtain_helm(&to_stderr)?;
     local_kubernetes::cluster::prepare(&to_stderr)?;
-    cargo::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
     for image in images::build()? {
         eprintln!("{}: {} bytes", image.path.display(), image.size);
     }

@@ -1,0 +1,48 @@
+//! `cargo xtask endure`: the long form of what the tests do in short, and the
+//! fuzz targets. Hours, not minutes.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cargo::{self, cargo};
+use crate::fuzz::{self, FuzzArgs};
+use crate::packages::InstallArgs;
+use crate::test;
+
+/// Suites of `integration` with a long form: what asks `endure::amount`.
+const SUITES: &[&str] = &[
+    "public_listener",
+    "link_settings",
+    "smuggling",
+    "hostile_connector",
+    "hostile_server",
+    "reload_faults",
+];
+
+/// Arguments of `cargo xtask endure`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EndureArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// How long each fuzz target runs
+    #[arg(long, default_value_t = 600)]
+    seconds: u32,
+    /// Only this suite, without the fuzz targets
+    suite: Option<String>,
+}
+
+pub(crate) fn run(args: &EndureArgs) -> Result<()> {
+    test::prepare(args.install)?;
+    let mut command = cargo(&["test", "-p", "integration", "--locked", "--no-fail-fast"]);
+    let suites = SUITES.iter().copied();
+    for suite in suites.filter(|suite| args.suite.as_deref().is_none_or(|only| only == *suite)) {
+        command.args(["--test", suite]);
+    }
+    // One at a time: each brings the machine to its limits.
+    command.args(["--", "--test-threads=1", "--nocapture"]);
+    cargo::run(command.env(integration::endure::VARIABLE, "1"))?;
+    if args.suite.is_none() {
+        fuzz::run(&FuzzArgs::all(args.install, args.seconds))?;
+    }
+    Ok(())
+}
