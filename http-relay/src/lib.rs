@@ -7,6 +7,9 @@
 //! - [`body`]: streams a body with its trailers; a body that was cut is always an
 //!   error and never looks whole.
 //! - [`upgrade`] and [`splice`]: connections that switch protocols.
+//! - [`strict_http1`]: requests that could be framed in two ways end at the edge.
+//! - [`stall_budget`]: what peers that do not read may make us hold.
+//! - [`stream_task`]: ends a body's consumer from outside.
 //! - [`status`]: errors as a Kubernetes `Status`.
 
 pub mod body;
@@ -15,7 +18,10 @@ pub mod framing;
 pub mod headers;
 pub mod inbound;
 pub mod splice;
+pub mod stall_budget;
 pub mod status;
+pub mod strict_http1;
+pub mod stream_task;
 pub mod upgrade;
 
 pub use body::{Meter, RelayBody, RelayError};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_relay::body::error_chain;
+use http_relay::strict_http1::StrictHttp1;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -56,7 +57,7 @@ pub(crate) async fn serve(
         Err(_) => return tracing::debug!(peer = %address, "TLS took too long"),
     };
     let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
+    let io = WriteStall::new(stream, WRITE_STALL);
     let (spawner, draining) = (shared.spawner.clone(), shared.draining.clone());
     let peer = Arc::new(peer);
     let begun = CancellationToken::new();
@@ -68,8 +69,11 @@ pub(crate) async fn serve(
     });
     let serving = async {
         if speaks_h2 {
+            let io = TokioIo::new(io);
             serve_http2(&http2(spawner), io, service, &draining).await
         } else {
+            let tell = move |fault| tracing::debug!(peer = %address, %fault, "malformed request");
+            let io = TokioIo::new(StrictHttp1::new(io, tell));
             serve_http1(&http1(), io, service, &draining).await
         }
     };

@@ -7,19 +7,23 @@ mod deadline;
 mod error;
 mod exchange;
 pub mod identity;
+mod location;
+mod origin;
 pub mod target;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_relay::headers::has_token;
 use http_relay::{RelayBody, framing, upgrade};
 use hyper::body::Incoming;
 use tracing::Instrument;
 use tunnel_protocol::header::{REQUEST_ID, request_id};
 
 use crate::access::authorize;
-use crate::audit::Record;
+use crate::audit::{Record, Start, as_asked};
 use crate::limits::Peer;
 use crate::metrics::Outcome;
 use crate::shared::Shared;
@@ -36,9 +40,22 @@ pub(crate) async fn serve(
 ) -> Result<Response<RelayBody>, Infallible> {
     let id = request_id(rand::random());
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let asks_to_switch = asks_to_switch(&request);
     let mut response = route(shared, request, &peer, &id).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
+    if asks_to_switch && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     Ok(response)
+}
+
+/// Whether bytes of another protocol may follow on the connection already. They
+/// must not be read as requests, which `StrictHttp1` relies on.
+fn asks_to_switch<B>(request: &Request<B>) -> bool {
+    request.version() < Version::HTTP_2
+        && (request.method() == Method::CONNECT
+            || has_token(request.headers(), &CONNECTION, "upgrade"))
 }
 
 async fn route(
@@ -51,33 +68,60 @@ async fn route(
         .map_err(GatewayError::from)
         .and_then(|()| Ok(Target::of(&request, &shared.hosts)?));
     match target {
-        Ok(Target::Handshake) => links::accept(&shared, request, peer).await,
+        Ok(Target::Handshake) => links::accept(&shared, request, peer, id).await,
         Ok(Target::Front) => pages::front(),
         Ok(Target::Cluster(target)) => {
-            let mut record = Record::start(
-                shared.metrics.clone(),
-                peer.address(),
-                request.method(),
-                &target.path_for_log(),
-            );
+            let path = (target.path.path(), target.path.query());
+            let mut record = match record(&shared, &request, peer, id, path, true).await {
+                Ok(record) => record,
+                Err(error) => return unrecorded(&shared, &error),
+            };
             match call(&shared, request, peer, id, &target, &mut record).await {
                 Ok(answer) => answer.finish(record),
                 Err(error) => refuse(&error, record),
             }
         }
         Err(error) => {
-            let record = Record::start(
-                shared.metrics.clone(),
-                peer.address(),
-                request.method(),
-                request.uri().path(),
-            );
-            refuse(&error, record)
+            let path = as_asked(request.uri());
+            match record(&shared, &request, peer, id, path, false).await {
+                Ok(record) => refuse(&error, record),
+                Err(error) => unrecorded(&shared, &error),
+            }
         }
     }
 }
 
-/// Authenticate, target, authorize, then the exchange over a link.
+/// Nothing is done for a request before there is a place for its record.
+async fn record(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    peer: &Peer,
+    id: &HeaderValue,
+    (path, query): (&str, Option<&str>),
+    is_api: bool,
+) -> Result<Record, GatewayError> {
+    let slot = shared.audit.slot().await?;
+    let start = Start {
+        id,
+        client: peer.address(),
+        method: request.method(),
+        headers: request.headers(),
+        path,
+        query,
+        is_api,
+    };
+    Ok(Record::start(slot, shared.metrics.clone(), &start))
+}
+
+fn unrecorded(shared: &Shared, error: &GatewayError) -> Response<RelayBody> {
+    tracing::debug!(%error, "refused");
+    shared.metrics.opened();
+    let outcome = Outcome::Failed(error.failure());
+    shared.metrics.ended(outcome, 0, 0);
+    error.response()
+}
+
+/// Whose page sent it, authenticate, target, authorize, then the exchange over a link.
 async fn call(
     shared: &Arc<Shared>,
     mut request: Request<Incoming>,
@@ -86,10 +130,11 @@ async fn call(
     target: &ClusterTarget,
     record: &mut Record,
 ) -> Result<exchange::Answer, GatewayError> {
-    let caller = authenticate::caller(request.headers_mut(), shared.store.as_ref())
+    origin::check(&request)?;
+    let (caller, by) = authenticate::caller(request.headers_mut(), shared.store.as_ref())
         .await
         .map_err(|error| slowed(shared, peer, error))?;
-    record.caller(&caller);
+    record.caller(&caller, by);
     let callers_place = shared.limits.caller(peer, &caller.name)?;
     let cluster = shared
         .store
@@ -98,6 +143,7 @@ async fn call(
         .ok_or_else(|| GatewayError::UnknownCluster(target.name.to_string()))?;
     record.cluster(&cluster.name);
     let permit = authorize(shared.store.clone(), caller, cluster).await?;
+    record.allowed(permit.grant());
     let places = (callers_place, shared.limits.cluster(&target.name)?);
     let asked = upgrade::requested(request.headers())?;
     identity::replace(request.headers_mut(), peer.address().ip(), id);
@@ -118,6 +164,7 @@ fn slowed(shared: &Shared, peer: &Peer, error: GatewayError) -> GatewayError {
 fn refuse(error: &GatewayError, mut record: Record) -> Response<RelayBody> {
     let response = error.response();
     tracing::debug!(%error, "refused");
+    record.failed(error.decision(), &error.to_string());
     record.answered(Outcome::Failed(error.failure()), response.status());
     response
 }

@@ -1,0 +1,216 @@
+//! Header lines, byte by byte: of a head, or the trailers behind a chunked body.
+
+use super::fault::Fault;
+use super::value::{Length, Token, Word};
+
+/// Longest name that is looked at: `transfer-encoding`.
+const LONGEST: usize = 17;
+
+/// Headers that decide where a request ends or where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Length,
+    Encoding,
+    Host,
+    Connection,
+    Upgrade,
+}
+
+/// What the lines so far said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub(super) length: Option<u64>,
+    pub(super) chunked: bool,
+    pub(super) host: bool,
+    pub(super) upgrade: bool,
+    pub(super) connection_upgrade: bool,
+}
+
+#[derive(Clone, Debug)]
+enum At {
+    LineStart,
+    Name { lower: [u8; LONGEST], length: usize },
+    BeforeValue(Value),
+    Value(Value),
+    LineEnd,
+    LastEnd,
+}
+
+/// How the value of the line is read.
+#[derive(Clone, Debug)]
+enum Value {
+    Any,
+    /// Looked at by others, who take only text.
+    Text,
+    Length(Length),
+    Encoding(Word),
+    Connection(Token),
+}
+
+/// Reads lines up to and with the empty one.
+#[derive(Clone, Debug)]
+pub(super) struct Fields {
+    at: At,
+    said: Said,
+    trailers: bool,
+}
+
+impl Fields {
+    /// Of a head.
+    pub(super) fn of_head() -> Self {
+        Self {
+            at: At::LineStart,
+            said: Said::default(),
+            trailers: false,
+        }
+    }
+
+    /// Behind a chunked body.
+    pub(super) fn of_trailers() -> Self {
+        Self {
+            trailers: true,
+            ..Self::of_head()
+        }
+    }
+
+    /// How many of the next bytes are a value's that needs no look but this one.
+    pub(super) fn skip(&self, bytes: &[u8]) -> usize {
+        if matches!(self.at, At::Value(Value::Any)) {
+            let ordinary = |byte: &u8| is_value_byte(*byte);
+            bytes.iter().take_while(|byte| ordinary(byte)).count()
+        } else {
+            0
+        }
+    }
+
+    /// Takes one byte; gives what was said when it was the last of the empty line.
+    pub(super) fn take(&mut self, byte: u8) -> Result<Option<Said>, Fault> {
+        match &mut self.at {
+            At::LineStart => {
+                self.at = match byte {
+                    b'\r' => At::LastEnd,
+                    b'\n' => return Err(Fault::BareLineFeed),
+                    b' ' | b'\t' => return Err(Fault::Folded),
+                    _ if is_token_byte(byte) => {
+                        let mut lower = [0; LONGEST];
+                        lower[0] = byte.to_ascii_lowercase();
+                        At::Name { lower, length: 1 }
+                    }
+                    _ => return Err(Fault::Name),
+                };
+            }
+            At::Name { lower, length } if is_token_byte(byte) => {
+                if let Some(place) = lower.get_mut(*length) {
+                    *place = byte.to_ascii_lowercase();
+                }
+                *length += 1;
+            }
+            At::Name { lower, length } => {
+                if byte != b':' {
+                    return Err(Fault::Name);
+                }
+                let known = lower.get(..*length).and_then(known);
+                self.at = At::BeforeValue(self.begin(known)?);
+            }
+            At::BeforeValue(_) if matches!(byte, b' ' | b'\t') => {}
+            At::BeforeValue(value) => {
+                let value = std::mem::replace(value, Value::Any);
+                self.at = At::Value(value);
+                return self.take(byte);
+            }
+            At::Value(value) => match byte {
+                b'\r' => {
+                    let value = std::mem::replace(value, Value::Any);
+                    self.end(value)?;
+                    self.at = At::LineEnd;
+                }
+                b'\n' => return Err(Fault::BareLineFeed),
+                _ if is_value_byte(byte) => value.take(byte)?,
+                _ => return Err(Fault::Value),
+            },
+            At::LineEnd if byte == b'\n' => self.at = At::LineStart,
+            At::LastEnd if byte == b'\n' => return Ok(Some(std::mem::take(&mut self.said))),
+            At::LineEnd | At::LastEnd => return Err(Fault::BareCarriageReturn),
+        }
+        Ok(None)
+    }
+
+    fn begin(&mut self, known: Option<Known>) -> Result<Value, Fault> {
+        let Some(known) = known else {
+            return Ok(Value::Any);
+        };
+        if self.trailers {
+            return Err(Fault::Trailer);
+        }
+        let said = &mut self.said;
+        Ok(match known {
+            Known::Length if said.chunked => return Err(Fault::LengthAndEncoding),
+            Known::Encoding if said.length.is_some() => return Err(Fault::LengthAndEncoding),
+            Known::Length if said.length.is_some() => return Err(Fault::Length),
+            Known::Encoding if said.chunked => return Err(Fault::Encoding),
+            Known::Host if said.host => return Err(Fault::Hosts),
+            Known::Length => Value::Length(Length::default()),
+            Known::Encoding => Value::Encoding(Word::new(b"chunked")),
+            Known::Connection => Value::Connection(Token::new(b"upgrade")),
+            Known::Host => {
+                said.host = true;
+                Value::Text
+            }
+            Known::Upgrade => {
+                said.upgrade = true;
+                Value::Text
+            }
+        })
+    }
+
+    fn end(&mut self, value: Value) -> Result<(), Fault> {
+        match value {
+            Value::Any | Value::Text => {}
+            Value::Length(length) => {
+                self.said.length = Some(length.value().ok_or(Fault::Length)?);
+            }
+            Value::Encoding(word) => {
+                self.said.chunked = true;
+                word.whole().then_some(()).ok_or(Fault::Encoding)?;
+            }
+            Value::Connection(token) => self.said.connection_upgrade |= token.found(),
+        }
+        Ok(())
+    }
+}
+
+impl Value {
+    fn take(&mut self, byte: u8) -> Result<(), Fault> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Length(length) => length.take(byte).ok_or(Fault::Length),
+            Self::Encoding(word) => word.take(byte).ok_or(Fault::Encoding),
+            Self::Text | Self::Connection(_) if !byte.is_ascii() => Err(Fault::Value),
+            Self::Text => Ok(()),
+            Self::Connection(token) => {
+                token.take(byte);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn known(lower: &[u8]) -> Option<Known> {
+    Some(match lower {
+        b"content-length" => Known::Length,
+        b"transfer-encoding" => Known::Encoding,
+        b"host" => Known::Host,
+        b"connection" => Known::Connection,
+        b"upgrade" => Known::Upgrade,
+        _ => return None,
+    })
+}
+
+/// RFC 9110's `tchar`.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}

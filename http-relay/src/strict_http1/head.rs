@@ -1,0 +1,128 @@
+//! A request's head, byte by byte.
+
+use super::fault::Fault;
+use super::fields::{Fields, Said, is_token_byte};
+
+const VERSION: &[u8] = b"HTTP/1.";
+
+#[derive(Clone, Debug)]
+enum At {
+    /// An empty line may come first: old clients send one behind a body.
+    Start {
+        may_be_empty: bool,
+    },
+    EmptyLine,
+    Method,
+    Target {
+        begun: bool,
+    },
+    Version(&'static [u8]),
+    Minor,
+    LineEnd,
+    LineFeed,
+    Fields(Fields),
+}
+
+/// What comes behind a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// The next head.
+    Head,
+    Length(u64),
+    Chunks,
+    /// Whatever the other protocol says, if there is a switch to it.
+    Upgrade,
+}
+
+/// Reads one head.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    at: At,
+    http_11: bool,
+}
+
+impl Head {
+    pub(super) fn new() -> Self {
+        Self {
+            at: At::Start { may_be_empty: true },
+            http_11: false,
+        }
+    }
+
+    /// Whether any of its bytes have come.
+    pub(super) fn begun(&self) -> bool {
+        !matches!(self.at, At::Start { may_be_empty: true })
+    }
+
+    /// How many of the next bytes need no look but this one.
+    pub(super) fn skip(&self, bytes: &[u8]) -> usize {
+        match &self.at {
+            At::Fields(fields) => fields.skip(bytes),
+            At::Target { begun: true } => {
+                let ordinary = |byte: &u8| is_target_byte(*byte);
+                bytes.iter().take_while(|byte| ordinary(byte)).count()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Takes one byte; tells what follows when it was the last.
+    pub(super) fn take(&mut self, byte: u8) -> Result<Option<Follows>, Fault> {
+        self.at = match (&mut self.at, byte) {
+            (At::Fields(fields), _) => {
+                return match fields.take(byte)? {
+                    Some(said) => self.follows(&said).map(Some),
+                    None => Ok(None),
+                };
+            }
+            (At::Start { may_be_empty: true }, b'\r') => At::EmptyLine,
+            (At::EmptyLine, b'\n') => At::Start {
+                may_be_empty: false,
+            },
+            (At::Start { .. } | At::Method, _) if is_token_byte(byte) => At::Method,
+            (At::Method, b' ') => At::Target { begun: false },
+            (At::Target { .. }, _) if is_target_byte(byte) => At::Target { begun: true },
+            (At::Target { begun: true }, b' ') => At::Version(VERSION),
+            (At::Version([first, left @ ..]), _) if byte == *first => match left {
+                [] => At::Minor,
+                left => At::Version(left),
+            },
+            (At::Minor, b'0' | b'1') => {
+                self.http_11 = byte == b'1';
+                At::LineEnd
+            }
+            (At::LineEnd, b'\r') => At::LineFeed,
+            (At::LineFeed, b'\n') => At::Fields(Fields::of_head()),
+            (At::EmptyLine | At::LineFeed, _) => return Err(Fault::BareCarriageReturn),
+            (At::Start { .. } | At::LineEnd, b'\n') => return Err(Fault::BareLineFeed),
+            (At::Start { .. } | At::Method, _) => return Err(Fault::RequestLine),
+            (At::Target { .. }, _) => return Err(Fault::Target),
+            (At::Version(_) | At::Minor | At::LineEnd, _) => return Err(Fault::Version),
+        };
+        Ok(None)
+    }
+
+    fn follows(&self, said: &Said) -> Result<Follows, Fault> {
+        if said.chunked && !self.http_11 {
+            return Err(Fault::EncodingInHttp10);
+        }
+        let follows = match said.length {
+            _ if said.chunked => Follows::Chunks,
+            None | Some(0) => Follows::Head,
+            Some(length) => Follows::Length(length),
+        };
+        if !(self.http_11 && said.upgrade && said.connection_upgrade) {
+            return Ok(follows);
+        }
+        match follows {
+            Follows::Head => Ok(Follows::Upgrade),
+            _ => Err(Fault::UpgradeWithBody),
+        }
+    }
+}
+
+/// Visible ASCII, and no `#`: a fragment never leaves a client, and would be cut
+/// off silently.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#'
+}
