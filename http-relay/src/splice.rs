@@ -2,7 +2,7 @@
 //! The end of one direction is passed on as a half-close; a failure of either
 //! ends both.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
@@ -12,6 +12,7 @@ use tunnel_protocol::limits::WRITE_STALL;
 
 use crate::body::{Meter, RelayError, error_chain};
 use crate::body_channel::BodyWriter;
+use crate::stall_budget::Stall;
 
 /// Read buffer of one upgraded connection, bytes: a terminal needs a few, and a
 /// copy fills frames of this size. Thousands may be open.
@@ -21,9 +22,18 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub struct SpliceMeters {
     /// From the connection to the stream.
-    pub outgoing: Meter,
+    pub outgoing: Arc<Meter>,
     /// From the stream to the connection.
-    pub incoming: Meter,
+    pub incoming: Arc<Meter>,
+}
+
+/// Each direction's part of a budget for streams that stand still, if it has one.
+#[derive(Debug, Default)]
+pub struct SpliceStalls {
+    /// From the connection to the stream.
+    pub outgoing: Option<Stall>,
+    /// From the stream to the connection.
+    pub incoming: Option<Stall>,
 }
 
 /// Runs until both directions have ended or one has failed.
@@ -35,6 +45,7 @@ pub async fn splice<I, B>(
     incoming: B,
     outgoing: BodyWriter,
     meters: &SpliceMeters,
+    stalls: &SpliceStalls,
 ) -> Result<(), RelayError>
 where
     I: AsyncRead + AsyncWrite,
@@ -42,16 +53,26 @@ where
     B::Error: std::error::Error + 'static,
 {
     let (reader, writer) = tokio::io::split(io);
-    let sending = read_into(reader, outgoing, &meters.outgoing);
-    let receiving = write_from(incoming, writer, &meters.incoming, WRITE_STALL);
+    let sending = read_into(reader, outgoing, &meters.outgoing, stalls.outgoing.as_ref());
+    let incoming_stall = stalls.incoming.as_ref();
+    let receiving = write_from(incoming, writer, &meters.incoming, incoming_stall);
     // On a failure the other half is dropped: its writer cuts the body.
     tokio::try_join!(sending, receiving).map(|((), ())| ())
+}
+
+/// Waits for a write, blocked meanwhile.
+async fn during<F: Future>(stall: Option<&Stall>, write: F) -> Result<F::Output, RelayError> {
+    match stall {
+        Some(stall) => stall.during(write).await,
+        None => Ok(write.await),
+    }
 }
 
 async fn read_into<R: AsyncRead + Unpin>(
     mut reader: R,
     outgoing: BodyWriter,
     meter: &Meter,
+    stall: Option<&Stall>,
 ) -> Result<(), RelayError> {
     let mut buffer = BytesMut::new();
     loop {
@@ -71,7 +92,8 @@ async fn read_into<R: AsyncRead + Unpin>(
             }
             Ok(count) => {
                 meter.add(count as u64);
-                if outgoing.send(buffer.split().freeze()).await.is_err() {
+                let send = outgoing.send(buffer.split().freeze());
+                if during(stall, send).await?.is_err() {
                     return Err(RelayError::Ended("the stream's reader is gone"));
                 }
             }
@@ -88,7 +110,7 @@ async fn write_from<B, W>(
     mut incoming: B,
     mut writer: W,
     meter: &Meter,
-    stall: Duration,
+    stall: Option<&Stall>,
 ) -> Result<(), RelayError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -105,7 +127,7 @@ where
             writer.write_all(&data).await?;
             writer.flush().await
         };
-        match tokio::time::timeout(stall, write).await {
+        match during(stall, tokio::time::timeout(WRITE_STALL, write)).await? {
             Ok(written) => written.map_err(|error| RelayError::cut(&error))?,
             Err(_) => return Err(RelayError::Ended("a write made no progress")),
         }
@@ -141,7 +163,9 @@ mod tests {
             read.read_to_end(&mut got).await.unwrap();
             assert_eq!(got, b"pong");
         };
-        let (spliced, ()) = tokio::join!(splice(io, incoming, outgoing, &meters), test);
+        let stalls = SpliceStalls::default();
+        let (spliced, ()) =
+            tokio::join!(splice(io, incoming, outgoing, &meters, &stalls), test);
         spliced.unwrap();
         assert_eq!((meters.outgoing.bytes(), meters.incoming.bytes()), (4, 4));
     }
@@ -153,7 +177,9 @@ mod tests {
         let (outgoing, from_io) = channel();
         to_io.cut(RelayError::Ended("test")).await;
         let meters = SpliceMeters::default();
-        assert!(splice(io, incoming, outgoing, &meters).await.is_err());
+        let stalls = SpliceStalls::default();
+        let spliced = splice(io, incoming, outgoing, &meters, &stalls);
+        assert!(spliced.await.is_err());
         assert!(from_io.collect().await.is_err());
     }
 
@@ -166,7 +192,7 @@ mod tests {
             .await
             .unwrap();
         let (_, writer) = tokio::io::split(io);
-        let result = write_from(incoming, writer, &Meter::default(), WRITE_STALL).await;
+        let result = write_from(incoming, writer, &Meter::default(), None).await;
         assert!(matches!(result, Err(RelayError::Ended(_))));
     }
 }

@@ -50,6 +50,8 @@ macro_rules! failures {
 failures! {
     /// The request is malformed or ambiguous.
     BadRequest = "bad-request",
+    /// A web page of another origin made a browser send the request.
+    CrossOrigin = "cross-origin",
     /// No credential, or one that is not known.
     Unauthenticated = "unauthenticated",
     /// The caller may not call this cluster.
@@ -88,6 +90,8 @@ failures! {
     ApiServerBroken = "api-server-broken",
     /// The sidecar could not get the credential it sends to the API server.
     CredentialUnavailable = "credential-unavailable",
+    /// The server cannot write down who called, and so serves nobody.
+    AuditUnavailable = "audit-unavailable",
     /// A fault of the tunnel's own.
     Internal = "internal",
 }

@@ -8,6 +8,7 @@ use service_kit::telemetry::LogArgs;
 use tunnel_protocol::limits::RESPONSE_HEADERS;
 use tunnel_protocol::token::{Token, TokenKind};
 
+use crate::audit::OnFailure;
 use crate::config::file;
 
 /// Serves callers a Kubernetes API for each cluster that has a tunnel-client.
@@ -88,6 +89,25 @@ pub struct RunArgs {
         value_name = "SECONDS"
     )]
     pub response_timeout_seconds: u64,
+    /// Where the audit log goes: a file, which is appended to, or - for standard
+    /// output; see docs/audit.md
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_AUDIT_LOG",
+        default_value = "-",
+        value_name = "FILE"
+    )]
+    pub audit_log: PathBuf,
+    /// What becomes of requests when the audit log cannot be written: refuse them,
+    /// or let them pass and count those whose lines are lost
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_AUDIT_FAILURE",
+        default_value = "refuse",
+        value_enum,
+        value_name = "WHAT"
+    )]
+    pub audit_failure: OnFailure,
     /// Worker threads; 1 runs everything on one
     #[arg(
         long,

@@ -20,5 +20,6 @@ mod pages;
 mod server;
 mod shared;
 
+pub use audit::{AuditError, OnFailure};
 pub use config::{Config, ConfigError};
 pub use server::{BuildError, Server};

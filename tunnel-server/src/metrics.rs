@@ -10,6 +10,8 @@ use service_kit::label_values;
 use service_kit::metrics::{By, Counted, show_all};
 use tunnel_protocol::Failure;
 
+use crate::audit::Counts;
+
 /// How a request was answered: by the cluster, or by us and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
@@ -85,6 +87,7 @@ pub(crate) struct Metrics {
     handshakes: By<Handshake>,
     reloads: By<Reload>,
     heads: Latency,
+    pub(crate) audit: Counts,
     connections: Gauge,
     connections_refused: Counter,
     config_current: Gauge,
@@ -102,6 +105,7 @@ impl Metrics {
         self.config_current.set(1);
         self.register_certificate(registry);
         self.register_connections(registry);
+        self.audit.register(registry);
         registry.register(
             "tunnel_server_requests",
             "Callers' requests by how they were answered",

@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::file_store::FileStore;
+use crate::audit::{Audit, AuditError};
 use crate::config::file::CertificateFiles;
 use crate::config::{Config, ConfigError, InForce, watch};
 use crate::dev_certificate::{self, DevCertificateError};
@@ -50,6 +51,9 @@ pub enum BuildError {
     /// The development certificate.
     #[error(transparent)]
     Dev(#[from] DevCertificateError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A port is taken.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
@@ -102,9 +106,11 @@ impl Server {
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
         let metrics = Metrics::default();
         metrics.certificate(certificate.expires());
+        let audit = Audit::start(&config.audit, &metrics.audit)?;
         let shared = Shared {
             store: store.clone(),
             registry: Arc::default(),
+            audit,
             hosts: Hosts {
                 base: settings.base_domain.clone(),
                 extra,
@@ -186,6 +192,11 @@ impl Server {
             .spawner()
             .spawn(async move { limits.forget_the_idle().await });
 
+        let audit = shared.audit.clone();
+        side_tasks
+            .spawner()
+            .spawn(async move { audit.follow_hangups().await });
+
         let serving = shared.clone();
         let tls = self.tls;
         let serve = move |stream, peer| listener::serve(serving.clone(), tls.clone(), stream, peer);
@@ -216,6 +227,8 @@ impl Server {
         let (cut, ()) = tokio::join!(self.tasks.drain(shared.drain), handed_over);
         shared.links_end.cancel();
         let cut_links = self.link_tasks.drain(LINK_ENDS).await;
+        // Whoever had something to tell has told it.
+        shared.audit.finish().await;
         tracing::info!(cut, cut_links, "ended");
     }
 }

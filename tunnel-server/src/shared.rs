@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
 
 use crate::access::AccessStore;
+use crate::audit::Audit;
 use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::links::{Handshakes, Registry};
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn AccessStore>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) audit: Audit,
     pub(crate) hosts: Hosts,
     pub(crate) limits: Arc<Limits>,
     pub(crate) handshakes: Handshakes,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::token::TokenHash;
 
-use super::{AccessStore, Caller, Cluster, StoreError};
+use super::{AccessStore, Caller, Cluster, Grant, StoreError};
 
 /// One reading of the file.
 #[derive(Clone, Debug, Default)]
@@ -141,12 +141,21 @@ impl AccessStore for FileStore {
         Ok(self.data.load().clusters.get(name).cloned())
     }
 
-    async fn may_call(&self, caller: &Caller, cluster: &Cluster) -> Result<bool, StoreError> {
+    async fn may_call(
+        &self,
+        caller: &Caller,
+        cluster: &Cluster,
+    ) -> Result<Option<Grant>, StoreError> {
         let data = self.data.load();
-        Ok(data
-            .allowed
-            .get(&caller.name)
-            .is_some_and(|allowed| allowed.all || allowed.clusters.contains(&cluster.name)))
+        let allowed = data.allowed.get(&caller.name);
+        Ok(allowed.and_then(|allowed| {
+            let named = allowed.clusters.contains(&cluster.name);
+            if named {
+                Some(Grant::Cluster(cluster.name.clone()))
+            } else {
+                allowed.all.then_some(Grant::All)
+            }
+        }))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

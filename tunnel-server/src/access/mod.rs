@@ -35,6 +35,24 @@ pub struct Caller {
     pub token: TokenHash,
 }
 
+/// Why a caller may call a cluster: what the caller's `clusters` say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Every cluster.
+    All,
+    /// This one.
+    Cluster(ClusterName),
+}
+
+impl std::fmt::Display for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("clusters: *"),
+            Self::Cluster(name) => write!(f, "clusters: {name}"),
+        }
+    }
+}
+
 /// The store cannot answer.
 #[derive(Debug, Error)]
 #[error("the access store cannot answer: {0}")]
@@ -52,8 +70,12 @@ pub trait AccessStore: Send + Sync {
     /// The cluster of that name.
     async fn cluster(&self, name: &ClusterName) -> Result<Option<Arc<Cluster>>, StoreError>;
 
-    /// Whether the caller may call the cluster.
-    async fn may_call(&self, caller: &Caller, cluster: &Cluster) -> Result<bool, StoreError>;
+    /// Whether the caller may call the cluster, and by what.
+    async fn may_call(
+        &self,
+        caller: &Caller,
+        cluster: &Cluster,
+    ) -> Result<Option<Grant>, StoreError>;
 
     /// Changes whenever an answer of the other methods may have changed, so that
     /// what was granted is asked for again.

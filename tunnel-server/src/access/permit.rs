@@ -6,7 +6,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tunnel_protocol::token::TokenHash;
 
-use super::{AccessStore, Caller, Cluster, StoreError};
+use super::{AccessStore, Caller, Cluster, Grant, StoreError};
 
 /// A request to this cluster by this caller was authorized. The only way to a
 /// link; made by [`authorize`] alone.
@@ -14,6 +14,7 @@ use super::{AccessStore, Caller, Cluster, StoreError};
 pub(crate) struct Permit {
     caller: Arc<Caller>,
     cluster: Arc<Cluster>,
+    grant: Grant,
     store: Arc<dyn AccessStore>,
     changes: watch::Receiver<u64>,
 }
@@ -35,10 +36,11 @@ pub(crate) async fn authorize(
 ) -> Result<Permit, Denied> {
     // Before the question, so that no change in between is missed.
     let changes = store.changes();
-    if store.may_call(&caller, &cluster).await? {
+    if let Some(grant) = store.may_call(&caller, &cluster).await? {
         Ok(Permit {
             caller,
             cluster,
+            grant,
             store,
             changes,
         })
@@ -53,6 +55,11 @@ pub(crate) async fn authorize(
 impl Permit {
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// What the request was allowed by.
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.grant
     }
 
     /// Resolves when the permit no longer holds: its token, its cluster or its
@@ -75,7 +82,11 @@ impl Permit {
         let cluster = self.store.cluster(&self.cluster.name).await?;
         Ok(token.is_some_and(|caller| caller.name == self.caller.name)
             && cluster.is_some()
-            && self.store.may_call(&self.caller, &self.cluster).await?)
+            && self
+                .store
+                .may_call(&self.caller, &self.cluster)
+                .await?
+                .is_some())
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::audit;
 use crate::cli::RunArgs;
 use file::{Faults, File};
 
@@ -22,6 +23,7 @@ pub struct Config {
     pub(crate) text: Vec<u8>,
     pub(crate) file: File,
     pub(crate) dev: Option<PathBuf>,
+    pub(crate) audit: audit::Settings,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
 }
@@ -72,6 +74,10 @@ impl TryFrom<RunArgs> for Config {
             text,
             file,
             dev: args.dev,
+            audit: audit::Settings {
+                log: audit::Log::of(args.audit_log),
+                on_failure: args.audit_failure,
+            },
             drain: Duration::from_secs(args.drain_seconds),
             response_timeout: Duration::from_secs(args.response_timeout_seconds),
         })

@@ -12,6 +12,7 @@ use tunnel_protocol::token::{Token, TokenError, TokenKind};
 
 use super::error::GatewayError;
 use crate::access::{AccessStore, Caller};
+use crate::audit::AuthenticatedBy;
 
 /// Kubernetes' own form of a token among the subprotocols.
 const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
@@ -34,26 +35,35 @@ pub(crate) enum Unauthenticated {
 pub(crate) async fn caller(
     headers: &mut HeaderMap,
     store: &dyn AccessStore,
-) -> Result<Arc<Caller>, GatewayError> {
-    let token = credential(headers);
+) -> Result<(Arc<Caller>, AuthenticatedBy), GatewayError> {
+    let found = credential(headers);
     remove(headers);
-    let caller = store.caller(token?.hash()).await?;
-    caller.ok_or_else(|| Unauthenticated::Unknown.into())
+    let (token, by) = found?;
+    let caller = store.caller(token.hash()).await?;
+    let caller = caller.ok_or(Unauthenticated::Unknown)?;
+    Ok((caller, by))
 }
 
-fn credential(headers: &HeaderMap) -> Result<Token, Unauthenticated> {
-    let authorizations = headers.get_all(AUTHORIZATION).iter().map(bearer);
+fn credential(headers: &HeaderMap) -> Result<(Token, AuthenticatedBy), Unauthenticated> {
+    let authorizations = headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .map(|value| (bearer(value), AuthenticatedBy::AccessToken));
     let protocols = tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|protocol| protocol.strip_prefix(BEARER_PROTOCOL))
         .map(|encoded| {
             let decoded = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok();
-            decoded.and_then(|bytes| String::from_utf8(bytes).ok())
+            let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+            (text, AuthenticatedBy::AccessTokenSubprotocol)
         });
     let mut found = authorizations.chain(protocols);
     match (found.next(), found.next()) {
         (None, _) => Err(Unauthenticated::Missing),
         (Some(_), Some(_)) => Err(Unauthenticated::Several),
-        (Some(text), None) => Ok(Token::parse(TokenKind::Access, &text.unwrap_or_default())?),
+        (Some((text, by)), None) => {
+            let token = Token::parse(TokenKind::Access, &text.unwrap_or_default())?;
+            Ok((token, by))
+        }
     }
 }
 
@@ -109,7 +119,8 @@ mod tests {
         for scheme in ["Bearer", "bearer", "BEARER"] {
             let found =
                 credential(&headers(&[(AUTHORIZATION, format!("{scheme} {text}"))])).unwrap();
-            assert_eq!(found.hash(), token().hash());
+            assert_eq!(found.0.hash(), token().hash());
+            assert_eq!(found.1, AuthenticatedBy::AccessToken);
         }
         let protocol = format!(
             "{BEARER_PROTOCOL}{}",
@@ -119,7 +130,9 @@ mod tests {
             SEC_WEBSOCKET_PROTOCOL,
             format!("{protocol}, v5.channel.k8s.io, base64.channel.k8s.io"),
         )]);
-        assert_eq!(credential(&map).unwrap().hash(), token().hash());
+        let (found, by) = credential(&map).unwrap();
+        assert_eq!(found.hash(), token().hash());
+        assert_eq!(by, AuthenticatedBy::AccessTokenSubprotocol);
         remove(&mut map);
         assert_eq!(
             map[SEC_WEBSOCKET_PROTOCOL],

@@ -12,8 +12,10 @@ use thiserror::Error;
 use tunnel_protocol::Failure;
 
 use super::authenticate::Unauthenticated;
+use super::origin::CrossOrigin;
 use super::target::TargetError;
 use crate::access::{Denied, StoreError};
+use crate::audit::{Decision, Unavailable};
 use crate::limits::LimitReached;
 use crate::links::{NoLink, OpenError};
 
@@ -25,6 +27,8 @@ pub(crate) enum GatewayError {
     Upgrade(#[from] UnsupportedUpgrade),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    CrossOrigin(#[from] CrossOrigin),
     #[error("{0}")]
     Unauthenticated(#[from] Unauthenticated),
     #[error(transparent)]
@@ -43,6 +47,8 @@ pub(crate) enum GatewayError {
     Answer(String),
     #[error("{0}")]
     Revoked(&'static str),
+    #[error(transparent)]
+    Audit(#[from] Unavailable),
 }
 
 impl GatewayError {
@@ -55,6 +61,7 @@ impl GatewayError {
             }
             Self::Target(TargetError::UnknownHost) => Failure::UnknownHost,
             Self::Target(TargetError::UnknownPath) => Failure::UnknownPath,
+            Self::CrossOrigin(_) => Failure::CrossOrigin,
             Self::Unauthenticated(_) => Failure::Unauthenticated,
             Self::Limit(_) => Failure::TooManyRequests,
             Self::UnknownCluster(_) => Failure::UnknownCluster,
@@ -65,6 +72,27 @@ impl GatewayError {
             Self::NoLink(NoLink::Open(OpenError::Broken(_))) => Failure::LinkBroken,
             Self::Timeout(_) => Failure::Timeout,
             Self::Answer(_) => Failure::BadAnswer,
+            Self::Audit(_) => Failure::AuditUnavailable,
+        }
+    }
+
+    /// What was decided by it; nothing where the request may or might pass.
+    pub(crate) fn decision(&self) -> Option<Decision> {
+        match self {
+            Self::Framing(_)
+            | Self::Upgrade(_)
+            | Self::Target(_)
+            | Self::CrossOrigin(_)
+            | Self::Limit(_)
+            | Self::UnknownCluster(_)
+            | Self::Audit(_) => Some(Decision::Refused),
+            Self::Unauthenticated(_) => Some(Decision::Unauthenticated),
+            Self::Denied(Denied::Forbidden { .. }) | Self::Revoked(_) => Some(Decision::Denied),
+            Self::Denied(Denied::Store(_))
+            | Self::Store(_)
+            | Self::NoLink(_)
+            | Self::Timeout(_)
+            | Self::Answer(_) => None,
         }
     }
 
@@ -74,9 +102,11 @@ impl GatewayError {
             Failure::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             Failure::UnknownPath | Failure::UnknownCluster => StatusCode::NOT_FOUND,
             Failure::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Failure::Forbidden => StatusCode::FORBIDDEN,
+            Failure::Forbidden | Failure::CrossOrigin => StatusCode::FORBIDDEN,
             Failure::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Failure::NoLink | Failure::LinkFull => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::NoLink | Failure::LinkFull | Failure::AuditUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Failure::LinkBroken | Failure::BadAnswer => StatusCode::BAD_GATEWAY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -89,7 +119,8 @@ impl GatewayError {
         match self {
             Self::NoLink(
                 NoLink::Missing { recently: true, .. } | NoLink::Open(OpenError::Full),
-            ) => Some(1),
+            )
+            | Self::Audit(_) => Some(1),
             Self::Limit(limit) => Some(limit.retry_after()),
             _ => None,
         }

@@ -8,7 +8,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel::{self, BodyWriter};
-use http_relay::splice::{SpliceMeters, splice};
+use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
 use http_relay::{Inbound, RelayBody, framing, headers, upgrade};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -21,12 +21,12 @@ use tunnel_protocol::header::ERROR;
 use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::{LinkUpgrade, Protocol, take_switched};
 
-use super::deadline::overdue;
+use super::deadline::{is_long_running, overdue};
 use super::error::GatewayError;
 use super::target::ClusterTarget;
 use super::{browser, identity};
 use crate::access::Permit;
-use crate::audit::Record;
+use crate::audit::{Record, Slot};
 use crate::limits::{CallersPlace, ClustersPlace};
 use crate::metrics::Outcome;
 use crate::shared::Shared;
@@ -35,6 +35,8 @@ use crate::shared::Shared;
 pub(crate) struct Answer {
     parts: http::response::Parts,
     outcome: Outcome,
+    /// A stream's, which is told when it starts.
+    start_line: Option<Slot>,
     body: AnswerBody,
 }
 
@@ -47,6 +49,9 @@ impl Answer {
     /// Hands the record to whatever lives longest.
     pub(crate) fn finish(self, mut record: Record) -> Response<RelayBody> {
         record.answered(self.outcome, self.parts.status);
+        if let Some(slot) = self.start_line {
+            record.stream_started(slot);
+        }
         let body = match self.body {
             AnswerBody::Stream(body) => body(record),
             AnswerBody::Switch(start) => {
@@ -67,7 +72,7 @@ pub(crate) async fn run(
     request: Request<Incoming>,
     asked: Option<Protocol>,
     target: &ClusterTarget,
-    record: &Record,
+    record: &mut Record,
 ) -> Result<Answer, GatewayError> {
     let (mut parts, body) = request.into_parts();
     let version = parts.version;
@@ -105,11 +110,12 @@ pub(crate) async fn run(
         }
     };
     let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
-    let (response, slot) = tokio::select! {
+    let (response, slot, link) = tokio::select! {
         opened = shared.registry.open(&permit, link_request) => opened?,
         () = overdue(&uri, limit, record.sent.clone()) => return Err(GatewayError::Timeout(limit)),
         reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
     };
+    record.link(&link);
 
     let (mut parts, body) = response.into_parts();
     let body = Inbound::new(body, Version::HTTP_2);
@@ -121,8 +127,14 @@ pub(crate) async fn run(
         .and_then(|code| Failure::from_code(code.as_bytes()))
         .filter(|failure| failure.is_of_the_clusters_side());
     clean_answer(&mut parts.headers, failure);
-    browser::confine(&mut parts.headers, target);
+    browser::confine(&mut parts.headers, target, &shared.hosts);
     let hold = (slot, stop, places);
+    let is_stream = switched.is_some()
+        || failure.is_none() && parts.status.is_success() && is_long_running(&uri);
+    let start_line = match is_stream {
+        true => Some(shared.audit.slot().await?),
+        false => None,
+    };
     match (switched, switch) {
         (Some(protocol), Some((asked, callers_side, writer))) if protocol == asked => {
             let stream = Stream {
@@ -137,6 +149,7 @@ pub(crate) async fn run(
             Ok(Answer {
                 parts,
                 outcome: Outcome::Upgraded,
+                start_line,
                 body: AnswerBody::Switch(Box::new(start)),
             })
         }
@@ -153,13 +166,19 @@ pub(crate) async fn run(
             let outcome = failure.map_or(Outcome::Answered, Outcome::Failed);
             let stream = move |record: Record| {
                 let meter = record.received.clone();
-                relay(body, permit.revoked(), meter, (record, hold))
+                let cut = record.cut.clone();
+                let revoked = async move {
+                    let reason = permit.revoked().await;
+                    *cut.get_or_init(|| reason)
+                };
+                relay(body, revoked, meter, (record, hold))
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);
             Ok(Answer {
                 parts: fresh,
                 outcome,
+                start_line,
                 body: AnswerBody::Stream(Box::new(stream)),
             })
         }
@@ -175,12 +194,15 @@ struct Stream {
 }
 
 impl Stream {
-    async fn run<H>(self, record: Record, hold: H) {
+    async fn run<H>(self, mut record: Record, hold: H) {
         let _hold = hold;
-        let meters = SpliceMeters::default();
+        let meters = SpliceMeters {
+            outgoing: record.sent.clone(),
+            incoming: record.received.clone(),
+        };
         let spliced = async {
             match timeout(SWITCH_TIMEOUT, self.callers_side).await {
-                Ok(Ok(io)) => splice(TokioIo::new(io), self.body, self.writer, &meters)
+                Ok(Ok(io)) => splice(TokioIo::new(io), self.body, self.writer, &meters, &SpliceStalls::default())
                     .await
                     .map_err(|error| error.to_string()),
                 Ok(Err(error)) => Err(error_chain(&error)),
@@ -191,11 +213,9 @@ impl Stream {
             ended = spliced => ended,
             reason = self.permit.revoked() => Err(reason.to_owned()),
         };
-        record.sent.add(meters.outgoing.bytes());
-        record.received.add(meters.incoming.bytes());
-        match ended {
-            Ok(()) => record.received.finish(),
-            Err(error) => tracing::debug!(error, "upgraded connection broke"),
+        if let Err(error) = ended {
+            record.because(&error);
+            tracing::debug!(error, "upgraded connection broke");
         }
     }
 }

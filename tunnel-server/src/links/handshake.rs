@@ -15,6 +15,7 @@ use tunnel_protocol::token::{Token, TokenKind};
 
 use super::keeper::{Accepted, keep};
 use crate::access::{Cluster, StoreError};
+use crate::audit::{LinkRecord, Unavailable};
 use crate::limits::Peer;
 use crate::metrics::Handshake;
 use crate::shared::Shared;
@@ -45,7 +46,12 @@ pub(crate) async fn accept(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
     peer: &Peer,
+    id: &HeaderValue,
 ) -> Response<RelayBody> {
+    let Ok(mut record) = LinkRecord::start(&shared.audit, id, peer.address()).await else {
+        shared.metrics.handshake(Handshake::Shed);
+        return refused(Refusal::Busy, &Unavailable.to_string());
+    };
     match check(shared, &request)
         .await
         .map_err(|refused| slowed(shared, peer, refused))
@@ -53,16 +59,19 @@ pub(crate) async fn accept(
         Ok((hello, token, cluster)) => {
             shared.metrics.handshake(Handshake::Accepted);
             peer.proved_as_connector();
+            let id = shared.next_link_id();
+            record.accepted(&cluster.name, id, &hello.instance);
             let span = tracing::info_span!("link", cluster = %cluster.name, instance = hello.instance, generation = hello.generation);
             let accepted = Accepted {
                 hello,
                 token: token.hash(),
                 cluster,
+                id,
             };
             let upgrade = hyper::upgrade::on(request);
             shared
                 .links_spawner
-                .spawn(keep(shared.clone(), upgrade, accepted).instrument(span));
+                .spawn(keep(shared.clone(), upgrade, accepted, record).instrument(span));
             switching()
         }
         Err(Refused(refusal, message)) => {
@@ -72,6 +81,7 @@ pub(crate) async fn accept(
                 Handshake::Shed
             });
             tracing::info!(refusal = refusal.code(), message, "handshake refused");
+            record.refused(refusal.code(), &message);
             refused(refusal, &message)
         }
     }

@@ -1,6 +1,7 @@
 //! Keeps one link from the end of its handshake to its end: HTTP/2, control
 //! stream, registration, revocation, drain.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ use tunnel_protocol::limits::{
 };
 use tunnel_protocol::token::TokenHash;
 
-use super::link::Link;
+use super::link::{Link, LinkName};
 use crate::access::{Cluster, connector_revoked};
+use crate::audit::LinkRecord;
 use crate::shared::Shared;
 
 /// Streams that the client resets or that break on our side count against this;
@@ -38,19 +40,20 @@ pub(super) struct Accepted {
     pub(super) hello: Hello,
     pub(super) token: TokenHash,
     pub(super) cluster: Arc<Cluster>,
+    /// The link's.
+    pub(super) id: u64,
 }
 
 /// Runs as long as the link lives.
-pub(super) async fn keep(shared: Arc<Shared>, upgrade: OnUpgrade, accepted: Accepted) {
+pub(super) async fn keep(shared: Arc<Shared>, upgrade: OnUpgrade, accepted: Accepted, mut record: LinkRecord) {
     let ended = match timeout(HANDSHAKE_TIMEOUT, upgrade).await {
         Ok(Ok(connection)) => serve(&shared, connection, accepted).await,
         Ok(Err(error)) => Err(error),
-        Err(_) => return tracing::info!("the connection did not switch in time"),
+        Err(_) => Ok("the connection did not switch in time"),
     };
-    match ended {
-        Ok(reason) => tracing::info!(reason, "link ended"),
-        Err(error) => tracing::info!(error = error_chain(&error), "link ended"),
-    }
+    let reason = ended.map_or_else(|error| Cow::from(error_chain(&error)), Cow::from);
+    tracing::info!(reason = &*reason, "link ended");
+    record.because(reason);
 }
 
 async fn serve(
@@ -62,6 +65,7 @@ async fn serve(
         hello,
         token,
         cluster,
+        id,
     } = accepted;
     // Before the token is trusted for the link's life, so that no change between
     // the handshake and here is missed.
@@ -73,11 +77,13 @@ async fn serve(
     let tasks = Tasks::new();
     let (sender, driver) = settings(tasks.spawner()).handshake(connection).await?;
 
-    let id = shared.next_link_id();
-    let link = Arc::new(Link::new(
+    let name = LinkName {
         id,
+        instance: hello.instance,
+    };
+    let link = Arc::new(Link::new(
+        name,
         cluster.name.clone(),
-        hello.instance,
         hello.generation,
         sender.clone(),
     ));

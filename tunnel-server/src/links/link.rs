@@ -15,12 +15,19 @@ use tunnel_protocol::limits::OPEN_STREAMS;
 
 use crate::access::Permit;
 
-/// A link as the registry holds it.
-pub(crate) struct Link {
+/// Tells links apart, in records that outlive them.
+#[derive(Debug)]
+pub(crate) struct LinkName {
     /// Unique in this process.
     pub(crate) id: u64,
-    pub(crate) cluster: ClusterName,
+    /// The tunnel-client that it leads to.
     pub(crate) instance: String,
+}
+
+/// A link as the registry holds it.
+pub(crate) struct Link {
+    pub(crate) name: Arc<LinkName>,
+    pub(crate) cluster: ClusterName,
     pub(crate) generation: u64,
     sender: SendRequest<RelayBody>,
     slots: Arc<Semaphore>,
@@ -50,16 +57,14 @@ pub(crate) enum Refused {
 
 impl Link {
     pub(crate) fn new(
-        id: u64,
+        name: LinkName,
         cluster: ClusterName,
-        instance: String,
         generation: u64,
         sender: SendRequest<RelayBody>,
     ) -> Self {
         Self {
-            id,
+            name: Arc::new(name),
             cluster,
-            instance,
             generation,
             sender,
             slots: Arc::new(Semaphore::new(OPEN_STREAMS)),

@@ -8,5 +8,5 @@ mod registry;
 
 pub(crate) use handshake::{Handshakes, accept};
 pub(crate) use keeper::DRAIN_SPREAD;
-pub(crate) use link::OpenError;
+pub(crate) use link::{LinkName, OpenError};
 pub(crate) use registry::{NoLink, Registry};

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 use tunnel_protocol::ClusterName;
 
-use super::link::{Link, OpenError, Refused, Slot};
+use super::link::{Link, LinkName, OpenError, Refused, Slot};
 use crate::access::Permit;
 
 /// A cluster whose link was there within this time is likely to be back soon.
@@ -70,7 +70,7 @@ impl Registry {
         for other in entry
             .links
             .iter()
-            .filter(|other| other.instance == link.instance)
+            .filter(|other| other.name.instance == link.name.instance)
         {
             let loser = if other.generation < link.generation {
                 other
@@ -95,12 +95,12 @@ impl Registry {
         &self,
         permit: &Permit,
         mut request: Request<RelayBody>,
-    ) -> Result<(Response<Incoming>, Slot), NoLink> {
+    ) -> Result<(Response<Incoming>, Slot, Arc<LinkName>), NoLink> {
         let cluster = &permit.cluster().name;
         let (links, recently) = self.candidates(cluster);
         for link in links {
             match link.open(permit, request).await {
-                Ok(answer) => return Ok(answer),
+                Ok((response, slot)) => return Ok((response, slot, link.name.clone())),
                 Err(Refused::NotSent(unsent)) => request = *unsent,
                 Err(Refused::Failed(error)) => return Err(error.into()),
             }
@@ -144,7 +144,7 @@ impl Drop for Registration {
         let mut clusters = self.registry.lock();
         if let Some(entry) = clusters.get_mut(&self.link.cluster) {
             // By id: a newer link of the same instance may be there already.
-            entry.links.retain(|other| other.id != self.link.id);
+            entry.links.retain(|other| other.name.id != self.link.name.id);
             entry.last_seen = Some(Instant::now());
         }
         // Clusters that are long gone leave no entry behind.
