@@ -2,65 +2,120 @@
 //! browser is bounded here.
 
 use http::header::{
-    CONTENT_SECURITY_POLICY, HeaderName, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    CONTENT_LOCATION, CONTENT_SECURITY_POLICY, HeaderName, LOCATION, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
 use http_relay::headers::retain;
 
+use super::location;
 use super::target::ClusterTarget;
+use crate::hosts::Hosts;
 
-const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+/// What speaks for a whole host for longer than an answer lives, and stays in the
+/// browser when the name is another cluster's: TLS, keys, other addresses, where
+/// to report each request to, what to forget, who is logged in.
+const FOR_THE_HOST: &[&str] = &[
+    "strict-transport-security",
+    "alt-svc",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "clear-site-data",
+    "expect-ct",
+    "nel",
+    "report-to",
+    // A browser that is told otherwise lets two subdomains join by `document.domain`.
+    "origin-agent-cluster",
+    // Sessions bound to a device may be the whole site's.
+    "sec-session-registration",
+    "sec-session-challenge",
+    "secure-session-registration",
+    "secure-session-challenge",
+];
+
+/// The server refuses other origins' pages (`origin.rs`): no cluster lets them in,
+/// be it by an API server's `--cors-allowed-origins=.*`.
+const FOR_OTHER_ORIGINS: &str = "access-control-";
+
+/// By path also what would be the shared origin's: cookies, service workers, what
+/// a browser keeps, fetches or goes to by itself. `Content-Security-Policy`
+/// stays, as several only add to each other; so do `X-Frame-Options`,
+/// `Cross-Origin-*` and `Permissions-Policy`, which bind one page.
+const FOR_THE_SHARED_ORIGIN: &[&str] = &[
+    "set-cookie",
+    // Could be no right link, as it lacks the prefix.
+    "link",
+    "refresh",
+    "service-worker-allowed",
+    "speculation-rules",
+    "use-as-dictionary",
+    "reporting-endpoints",
+    "accept-ch",
+    "critical-ch",
+    "set-login",
+    "sourcemap",
+    "x-sourcemap",
+];
+
+/// No scripts, no forms, an origin of its own, and no page around it.
+const CONFINED: HeaderValue = HeaderValue::from_static("sandbox; frame-ancestors 'none'");
 
 /// Rewrites an answer's headers for the way it was asked for.
-pub(crate) fn confine(headers: &mut HeaderMap, target: &ClusterTarget) {
-    // They would speak for the whole host, or for its siblings.
+pub(crate) fn confine(headers: &mut HeaderMap, target: &ClusterTarget, hosts: &Hosts) {
     retain(headers, |name| {
-        ![STRICT_TRANSPORT_SECURITY, ALT_SVC, CLEAR_SITE_DATA].contains(name)
+        let name = name.as_str();
+        let is_dropped = FOR_THE_HOST.contains(&name)
+            || name.starts_with(FOR_OTHER_ORIGINS)
+            || (target.by_path && FOR_THE_SHARED_ORIGIN.contains(&name));
+        !is_dropped
     });
-    match target.prefix() {
-        Some(prefix) => confine_to_path(headers, &prefix),
-        None => keep_cookies_on_their_host(headers),
-    }
-}
-
-/// By path all clusters share one origin with the server: their pages get none,
-/// and no cookies.
-fn confine_to_path(headers: &mut HeaderMap, prefix: &str) {
-    retain(headers, |name| name != SET_COOKIE);
-    headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let location = headers
-        .get(LOCATION)
-        .and_then(|location| location.to_str().ok());
-    // `//host` is another host's.
-    let local =
-        location.filter(|location| location.starts_with('/') && !location.starts_with("//"));
-    if let Some(location) =
-        local.and_then(|location| HeaderValue::try_from(format!("{prefix}{location}")).ok())
-    {
-        headers.insert(LOCATION, location);
-    }
-}
-
-/// A `Domain` would send the cookie to every other cluster.
-fn keep_cookies_on_their_host(headers: &mut HeaderMap) {
-    for cookie in headers
-        .iter_mut()
-        .filter(|(name, _)| *name == SET_COOKIE)
-        .map(|(_, value)| value)
-    {
-        let kept = cookie.to_str().ok().and_then(|text| {
-            let attributes = text.split(';').filter(|attribute| {
-                let name = attribute.split('=').next().unwrap_or_default();
-                !name.trim().eq_ignore_ascii_case("domain")
-            });
-            HeaderValue::try_from(attributes.collect::<Vec<_>>().join(";")).ok()
+    for name in [LOCATION, CONTENT_LOCATION] {
+        replace(headers, &name, |reference| {
+            location::rewrite(reference, target, hosts)
         });
-        // What cannot be read is not a cookie worth keeping.
-        *cookie = kept.unwrap_or(HeaderValue::from_static(""));
     }
+    if target.by_path {
+        headers.append(CONTENT_SECURITY_POLICY, CONFINED);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    } else {
+        replace(headers, &SET_COOKIE, host_only);
+    }
+}
+
+/// Replaces each value of a header, or removes the header if one is to go: which
+/// of several counts depends on the reader.
+fn replace(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    new: impl Fn(&HeaderValue) -> Option<HeaderValue>,
+) {
+    let of_it = headers.iter_mut().filter(|(one, _)| *one == name);
+    let all_there = of_it.fold(true, |all_there, (_, value)| match new(value) {
+        Some(new) => {
+            *value = new;
+            all_there
+        }
+        None => false,
+    });
+    if !all_there {
+        retain(headers, |one| one != name);
+    }
+}
+
+/// A cookie without its `Domain`, which would send it to every other cluster. So a
+/// name with `__Host-` holds what it promises; the others no cluster can see
+/// either, as no `Cookie` crosses.
+fn host_only(cookie: &HeaderValue) -> Option<HeaderValue> {
+    let mut parts = cookie.as_bytes().split(|byte| *byte == b';');
+    let mut kept = parts.next()?.to_vec();
+    for attribute in parts {
+        let name = attribute.split(|byte| *byte == b'=').next()?;
+        if !name.trim_ascii().eq_ignore_ascii_case(b"domain") {
+            kept.push(b';');
+            kept.extend_from_slice(attribute);
+        }
+    }
+    HeaderValue::from_bytes(&kept).ok()
 }
 
 #[cfg(test)]
@@ -85,6 +140,10 @@ mod tests {
                 path: PathAndQuery::from_static("/"),
                 by_path,
             },
+            &Hosts {
+                base: "culvert.example".into(),
+                extra: Vec::new(),
+            },
         );
         headers
             .iter()
@@ -99,40 +158,77 @@ mod tests {
             .collect()
     }
 
+    /// What no cluster says for its host, however it is called.
+    const DROPPED: &[(&str, &str)] = &[
+        ("strict-transport-security", "max-age=1"),
+        ("alt-svc", "h3"),
+        ("clear-site-data", "*"),
+        ("nel", "{}"),
+        ("report-to", "{}"),
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-credentials", "true"),
+        ("origin-agent-cluster", "?0"),
+    ];
+
     #[test]
     fn by_hostname_cookies_stay_on_their_host() {
-        let got = confined(
-            &[
-                ("set-cookie", "a=1; Path=/; Domain=example.com; Secure"),
-                ("set-cookie", "b=2; domain=x"),
-                ("strict-transport-security", "max-age=1"),
-                ("alt-svc", "h3"),
-                ("clear-site-data", "*"),
-                ("location", "/x"),
-                ("etag", "e"),
-            ],
-            false,
-        );
-        assert_eq!(
-            got,
-            lines(&[
-                ("set-cookie", "a=1; Path=/; Secure"),
-                ("set-cookie", "b=2"),
-                ("location", "/x"),
-                ("etag", "e")
-            ])
-        );
+        let kept = [
+            ("location", "/x"),
+            ("content-security-policy", "default-src *"),
+            ("service-worker-allowed", "/"),
+            ("link", "</x>; rel=next"),
+            ("etag", "e"),
+        ];
+        let cookies = [
+            ("set-cookie", "a=1; Path=/; Domain=example.com; Secure"),
+            ("set-cookie", "b=2; domain=x"),
+            ("set-cookie", "domain=3;\tDOMAIN = x;domain"),
+            ("set-cookie", "__Host-c=4; Secure; Path=/"),
+        ];
+        let got = confined(&[&cookies, DROPPED, &kept].concat(), false);
+        let cookies = [
+            ("set-cookie", "a=1; Path=/; Secure"),
+            ("set-cookie", "b=2"),
+            ("set-cookie", "domain=3"),
+            ("set-cookie", "__Host-c=4; Secure; Path=/"),
+        ];
+        assert_eq!(got, lines(&[&cookies[..], &kept].concat()));
+    }
+
+    #[test]
+    fn a_cookie_that_is_no_text_loses_its_domain_too() {
+        let cookie = HeaderValue::from_bytes(b"a=\xff; Domain=x; Secure").unwrap();
+        assert_eq!(host_only(&cookie).unwrap().as_bytes(), b"a=\xff; Secure");
     }
 
     #[test]
     fn by_path_pages_have_no_origin_and_redirects_stay_inside() {
-        let got = confined(&[("set-cookie", "a=1"), ("location", "/api/")], true);
+        let dropped = [
+            ("set-cookie", "a=1"),
+            ("link", "</clusters/b/api>; rel=preload"),
+            ("refresh", "0; url=/clusters/b/"),
+            ("service-worker-allowed", "/"),
+        ];
+        let kept = [
+            ("location", "/api/"),
+            ("content-location", "http://localhost/a"),
+            ("content-security-policy", "sandbox allow-scripts"),
+            ("x-content-type-options", "sniff"),
+        ];
+        let got = confined(&[&dropped, DROPPED, &kept].concat(), true);
         let expected = [
             ("location", "/clusters/prod/api/"),
-            ("content-security-policy", "sandbox"),
+            ("content-location", "/clusters/prod/a"),
+            ("content-security-policy", "sandbox allow-scripts"),
+            ("content-security-policy", "sandbox; frame-ancestors 'none'"),
             ("x-content-type-options", "nosniff"),
         ];
         assert_eq!(got, lines(&expected));
-        assert_eq!(confined(&[("location", "//evil/")], true)[0].1, "//evil/");
+        let several = [
+            ("location", "/a"),
+            ("location", "javascript:x"),
+            ("etag", "e"),
+        ];
+        assert_eq!(confined(&several, true)[0].0, "etag");
     }
 }
