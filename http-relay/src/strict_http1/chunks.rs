@@ -34,7 +34,7 @@ impl Chunks {
         Self(NEXT)
     }
 
-    /// How many of the next bytes are data, or need no look but this one.
+    /// Takes what stands at the start of `bytes` and is data, or only more of the same.
     pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
         match &mut self.0 {
             At::Data(left) => {

@@ -73,13 +73,23 @@ impl Fields {
         }
     }
 
-    /// How many of the next bytes are a value's that needs no look but this one.
-    pub(super) fn skip(&self, bytes: &[u8]) -> usize {
-        if matches!(self.at, At::Value(Value::Any)) {
-            let ordinary = |byte: &u8| is_value_byte(*byte);
-            bytes.iter().take_while(|byte| ordinary(byte)).count()
-        } else {
-            0
+    /// Takes what stands at the start of `bytes` and is only more of the same.
+    pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
+        let run = |same: fn(u8) -> bool| {
+            let other = bytes.iter().position(|byte| !same(*byte));
+            other.unwrap_or(bytes.len())
+        };
+        match &mut self.at {
+            At::Value(Value::Any) => run(is_value_byte),
+            At::Name { lower, length } => {
+                let count = run(is_token_byte);
+                for (place, byte) in lower.iter_mut().skip(*length).zip(&bytes[..count]) {
+                    *place = byte.to_ascii_lowercase();
+                }
+                *length += count;
+                count
+            }
+            _ => 0,
         }
     }
 
@@ -98,12 +108,6 @@ impl Fields {
                     }
                     _ => return Err(Fault::Name),
                 };
-            }
-            At::Name { lower, length } if is_token_byte(byte) => {
-                if let Some(place) = lower.get_mut(*length) {
-                    *place = byte.to_ascii_lowercase();
-                }
-                *length += 1;
             }
             At::Name { lower, length } => {
                 if byte != b':' {
@@ -206,10 +210,24 @@ fn known(lower: &[u8]) -> Option<Known> {
     })
 }
 
-/// RFC 9110's `tchar`.
+/// RFC 9110's `tchar`, as a table: it is asked for each byte of a name.
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte as usize] = matches!(
+            byte,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.'
+                | b'^'..=b'`' | b'|' | b'~'
+        );
+        byte += 1;
+    }
+    table
+};
 
 fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)

@@ -54,13 +54,13 @@ impl Head {
         !matches!(self.at, At::Start { may_be_empty: true })
     }
 
-    /// How many of the next bytes need no look but this one.
-    pub(super) fn skip(&self, bytes: &[u8]) -> usize {
-        match &self.at {
+    /// Takes what stands at the start of `bytes` and is only more of the same.
+    pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.at {
             At::Fields(fields) => fields.skip(bytes),
             At::Target { begun: true } => {
-                let ordinary = |byte: &u8| is_target_byte(*byte);
-                bytes.iter().take_while(|byte| ordinary(byte)).count()
+                let other = bytes.iter().position(|byte| !is_target_byte(*byte));
+                other.unwrap_or(bytes.len())
             }
             _ => 0,
         }
