@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use integration::binaries::culvert;
 use integration::chain::{BASE_DOMAIN, CALLER, CLUSTER, SOON, client_arguments};
 use integration::kubeconfig::{Credential, Kubeconfig};
-use integration::server_config::{ServerConfig, new_token};
+use integration::server_config::{ServerConfig, new_token, no_limits};
 use integration::service::Service;
 use integration::wait::until;
 use local_kubernetes::process::Spawner;
@@ -70,6 +70,8 @@ impl Chain {
         );
         std::fs::write(path.join("connector-token"), connector.expose())?;
         let mut config = ServerConfig::new(BASE_DOMAIN, "127.0.0.1:0");
+        // What is measured is the way of a request, not where it would be held up.
+        config.limits = Some(no_limits());
         config.cluster(CLUSTER, &[&connector]);
         config.caller(CALLER, &[CLUSTER], &[&access]);
         config.write(&path.join("server.yaml"))?;

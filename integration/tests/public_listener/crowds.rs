@@ -1,0 +1,162 @@
+//! More connections than anybody needs, and fewer files than they need.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use futures_util::stream::{self, StreamExt};
+use integration::chain::{Chain, SOON};
+use integration::environment::Environment;
+use integration::server_config::no_limits;
+use integration::wait::until;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::bystander::{Bystander, PATH, caller_from};
+
+const CROWD: usize = 10_000;
+const CROWD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// What the server lets one address have by default.
+const LET_IN: f64 = 256.0;
+/// For all connections of the crowd that are let in, bytes.
+const CROWDS_MEMORY: u64 = 64 * 1024 * 1024;
+
+pub(crate) async fn a_crowd_from_one_address(environment: Arc<Environment>) -> Result<()> {
+    let chain = environment.chain().await?;
+    let bystander = Bystander::arrives(&chain).await?;
+    let neighbour = caller_from(&chain, CROWD_ADDRESS)?;
+    let url = format!("{}{PATH}", chain.url_by_host());
+    neighbour.get(&url).send().await?.error_for_status()?;
+    let before = chain.server.resident_memory()?;
+    let crowd: Vec<TcpStream> = stream::iter(0..CROWD)
+        .map(|_| chain.tcp_from(CROWD_ADDRESS))
+        .buffer_unordered(100)
+        .filter_map(async |connected| connected.ok())
+        .collect()
+        .await;
+    ensure!(crowd.len() > CROWD / 2, "only {} connected", crowd.len());
+    let refused = CROWD as f64 - LET_IN - 1.0;
+    until("the end of those who are too many", SOON, || async {
+        let count = chain
+            .server
+            .metric("tunnel_server_connections_refused_total")
+            .await?;
+        Ok((count >= Some(refused)).then_some(()))
+    })
+    .await?;
+    let open = chain.server.metric("tunnel_server_connections").await?;
+    ensure!(open <= Some(LET_IN + 10.0), "{open:?} connections are open");
+    let grown = chain.server.resident_memory()?.saturating_sub(before);
+    println!(
+        "{} connected, the server grew by {} KiB",
+        crowd.len(),
+        grown / 1024
+    );
+    ensure!(grown < CROWDS_MEMORY);
+    // Who has proved itself is served even at the crowd's address.
+    neighbour.get(&url).send().await?.error_for_status()?;
+    bystander.leaves(&chain).await?;
+    chain.stop().await
+}
+
+pub(crate) async fn proved_connections_are_the_callers(
+    environment: Arc<Environment>,
+) -> Result<()> {
+    let mut chain = environment.chain().await?;
+    let mut limits = no_limits();
+    limits["perAddress"]["unprovedConnections"] = json!(2);
+    limits["perCaller"]["connections"] = json!(4);
+    chain.config.limits = Some(limits);
+    chain.write_config()?;
+    // Each has a connection of its own. Limits of a connection that was there
+    // before the change may be others, so: until it is so.
+    let url = format!("{}{PATH}", chain.url_by_host());
+    let mut callers = Vec::new();
+    let limited = until("a connection too many", SOON, || {
+        let (caller, url) = (caller_from(&chain, CROWD_ADDRESS), url.clone());
+        let callers = &mut callers;
+        let caller = caller.inspect(|caller| callers.push(caller.clone()));
+        async move {
+            let response = caller?.get(url).send().await?;
+            Ok((response.status() == 429).then_some(response))
+        }
+    })
+    .await?;
+    ensure!(callers.len() >= 5, "already connection {}", callers.len());
+    let message = limited.text().await?;
+    ensure!(
+        message.contains("limits.perCaller.connections"),
+        "{message}"
+    );
+    // The others go on.
+    callers[0].get(&url).send().await?.error_for_status()?;
+    chain.stop().await
+}
+
+/// As many processor seconds as the process has used.
+fn processor_time(id: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // Behind the name, which may hold anything: fields 14 and 15, in ticks of 10 ms.
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    let ticks = |at: usize| {
+        fields
+            .split_whitespace()
+            .nth(at)
+            .unwrap_or("0")
+            .parse::<u64>()
+    };
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+fn open_files(id: u32) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{id}/fd"))?.count())
+}
+
+fn limit_files(id: u32, files: usize) -> Result<()> {
+    let status = Command::new("prlimit")
+        .args([&format!("--pid={id}"), &format!("--nofile={files}:")])
+        .status()?;
+    ensure!(status.success(), "prlimit");
+    Ok(())
+}
+
+pub(crate) async fn out_of_files_the_listener_rests(environment: Arc<Environment>) -> Result<()> {
+    const MORE: usize = 20;
+    let chain = environment.chain().await?;
+    let id = chain.server.id();
+    let bystander = Bystander::arrives(&chain).await?;
+    limit_files(id, open_files(id)? + MORE)?;
+    let mut crowd = Vec::new();
+    for number in 0..MORE * 2 {
+        let from = Ipv4Addr::new(127, 0, 1, u8::try_from(number)?);
+        crowd.push(chain.tcp_from(from).await?);
+    }
+    said(&chain, "cannot accept a connection").await?;
+    let (started, used) = (Instant::now(), processor_time(id)?);
+    for _ in 0..20 {
+        bystander.is_served().await?;
+    }
+    // Two seconds in which the loop could spin.
+    let crowd_waits = timeout(Duration::from_secs(2), crowd[0].readable());
+    ensure!(crowd_waits.await.is_err(), "a connection ended early");
+    let (passed, used) = (started.elapsed(), processor_time(id)? - used);
+    println!("used {used:?} in {passed:?} without a file to accept with");
+    ensure!(used < passed / 2, "the accept loop spins");
+    drop(crowd);
+    bystander.leaves(&chain).await?;
+    chain.stop().await
+}
+
+async fn said(chain: &Chain, message: &str) -> Result<()> {
+    until(message, SOON, || async {
+        let lines = chain.server.log_lines();
+        Ok(lines
+            .iter()
+            .any(|line| line["message"] == message)
+            .then_some(()))
+    })
+    .await
+}
