@@ -11,12 +11,14 @@
 //! - [`stall_budget`]: what peers that do not read may make us hold.
 //! - [`stream_task`]: ends a body's consumer from outside.
 //! - [`status`]: errors as a Kubernetes `Status`.
+//! - [`mask`]: what logs may show of a request.
 
 pub mod body;
 pub mod body_channel;
 pub mod framing;
 pub mod headers;
 pub mod inbound;
+pub mod mask;
 pub mod splice;
 pub mod stall_budget;
 pub mod status;

@@ -238,6 +238,11 @@ impl Chain {
         self.folder.path().join("server.yaml")
     }
 
+    /// Further flags of the server, from its next start on.
+    pub fn set_server_arguments(&mut self, arguments: Vec<String>) {
+        self.options.server_arguments = arguments;
+    }
+
     /// Starts the server again, on the same port.
     pub async fn restart_server(&mut self) -> Result<()> {
         self.server.kill()?;

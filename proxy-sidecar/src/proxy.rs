@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_relay::body::{error_chain, pass, relay};
-use http_relay::{RelayBody, framing, headers, upgrade};
+use http_relay::{RelayBody, framing, headers, mask, upgrade};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -50,7 +50,7 @@ impl Proxy {
             .get(REQUEST_ID)
             .and_then(|id| id.to_str().ok())
             .unwrap_or("-");
-        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
         let proxy = self.clone();
         let answer = async move {
             match proxy.forward(request, peer).await {

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel;
 use http_relay::framing::{self, FramingError};
-use http_relay::splice::{SpliceMeters, splice};
-use http_relay::{Inbound, RelayBody, headers, status, upgrade};
+use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
+use http_relay::{Inbound, RelayBody, headers, mask, status, upgrade};
 use hyper::body::Incoming;
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
@@ -53,7 +53,7 @@ impl Relay {
             .get(REQUEST_ID)
             .and_then(|id| id.to_str().ok())
             .unwrap_or("-");
-        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
         let answer = async {
             match self.forward(request, spawner).await {
                 Ok(response) => {
@@ -111,7 +111,7 @@ impl Relay {
             let ended = match timeout(SWITCH_TIMEOUT, upgraded).await {
                 Ok(Ok(upgraded)) => {
                     let sidecar = UpgradedTcp::new(upgraded);
-                    splice(sidecar, body, writer, &SpliceMeters::default()).await
+                    splice(sidecar, body, writer, &SpliceMeters::default(), &SpliceStalls::default()).await
                 }
                 Err(_) => return tracing::warn!("the sidecar did not switch in time"),
                 Ok(Err(error)) => {

@@ -94,6 +94,8 @@ impl Server {
             certificate.clone(),
             listener::ALPN,
         )?));
+        let metrics = Metrics::default();
+        let audit = Audit::start(&config.audit, &metrics.audit)?;
         let listener = listen(settings.listen).await?;
         let admin_listener = listen(settings.admin_listen).await?;
         let address = listener.local_addr()?;
@@ -104,9 +106,7 @@ impl Server {
         }
         let store = Arc::new(FileStore::new(config.file.access.clone()));
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
-        let metrics = Metrics::default();
         metrics.certificate(certificate.expires());
-        let audit = Audit::start(&config.audit, &metrics.audit)?;
         let shared = Shared {
             store: store.clone(),
             registry: Arc::default(),

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use http::HeaderValue;
+use http_relay::mask;
 use time::OffsetDateTime;
 use tunnel_protocol::ClusterName;
 
 use super::line::{LinkLine, written};
-use super::mask;
 use super::queue::{Audit, Entry, Slot, Unavailable};
 
 /// A handshake that is not decided yet; then a link. Its end is told by Drop.

@@ -5,12 +5,11 @@
 //! Drop can neither wait nor lose anything: each line has a [`Slot`] in the queue
 //! before there is something to tell ([`queue`]), and whoever gets none is not
 //! served. A thread of its own makes the lines ([`line`]) and writes them
-//! ([`writer`], [`sink`]); what they show of a request is [`mask`]ed.
+//! ([`writer`], [`sink`]); what they show of a request is masked ([`http_relay::mask`]).
 
 mod counts;
 mod line;
 mod link_record;
-mod mask;
 mod queue;
 mod record;
 mod sink;

@@ -6,13 +6,12 @@ use std::time::Instant;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use http_relay::Meter;
+use http_relay::{Meter, mask};
 use request_info::{RequestInfo, Resource};
 use time::OffsetDateTime;
 use tunnel_protocol::ClusterName;
 
 use super::line::{RequestLine, written};
-use super::mask;
 use super::queue::{Entry, Slot};
 use crate::access::{Caller, Grant};
 use crate::links::LinkName;

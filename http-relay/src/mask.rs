@@ -1,4 +1,4 @@
-//! What a line shows of what callers wrote: no secret, and not without bound.
+//! What logs show of what callers wrote: no secret, and not without bound.
 
 use percent_encoding::percent_decode_str;
 use tunnel_protocol::token::TokenKind;
@@ -62,13 +62,15 @@ const TOKENS: [&str; 17] = [
 ];
 
 /// A path, segment by segment.
-pub(super) fn path(path: &str) -> String {
+#[must_use]
+pub fn path(path: &str) -> String {
     let segments: Vec<_> = path.split('/').map(part).collect();
     cut(segments.join("/"), TARGET)
 }
 
 /// A query: the names, and the values of those that are known to be no secrets.
-pub(super) fn query(query: &str) -> String {
+#[must_use]
+pub fn query(query: &str) -> String {
     let pairs: Vec<_> = query.split('&').map(pair).collect();
     cut(pairs.join("&"), TARGET)
 }
@@ -95,7 +97,8 @@ fn part(text: &str) -> String {
 }
 
 /// Anything else.
-pub(super) fn text(text: &str) -> String {
+#[must_use]
+pub fn text(text: &str) -> String {
     // Before it is looked through, as it may be long; a cut token is still one.
     cut(without_tokens(&cut(text.to_owned(), 2 * SHORT)), SHORT)
 }
