@@ -10,7 +10,7 @@ use tunnel_protocol::limits::CONTROL_LINE;
 /// By the upper two bits of a piece's first byte.
 const REPEATS: [usize; 4] = [1, 2, 64, 2048];
 /// Enough for a line that is too long; more would only be slower.
-const LONGEST: usize = 3 * CONTROL_LINE;
+const LONGEST: usize = CONTROL_LINE + 4096;
 
 /// However the stream is cut, the same messages come of it, and no more than one
 /// line is held.

@@ -71,7 +71,9 @@ fn plain_host(host: &HeaderValue) -> String {
 fn by_host(cluster: &ClusterTarget, name: &str, target: &Uri) {
     assert!(!cluster.by_path);
     assert_eq!(cluster.name.as_str(), name);
-    assert_eq!(Some(&cluster.path), target.path_and_query());
+    // As written: the two may differ in how they keep an empty path.
+    let written = target.path_and_query().map(|path| path.as_str());
+    assert_eq!(Some(cluster.path.as_str()), written);
 }
 
 fn by_path(cluster: &ClusterTarget, target: &Uri) {
