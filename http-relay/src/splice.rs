@@ -164,8 +164,7 @@ mod tests {
             assert_eq!(got, b"pong");
         };
         let stalls = SpliceStalls::default();
-        let (spliced, ()) =
-            tokio::join!(splice(io, incoming, outgoing, &meters, &stalls), test);
+        let (spliced, ()) = tokio::join!(splice(io, incoming, outgoing, &meters, &stalls), test);
         spliced.unwrap();
         assert_eq!((meters.outgoing.bytes(), meters.incoming.bytes()), (4, 4));
     }

@@ -10,7 +10,7 @@ use http::{Method, Request, Response};
 use http_relay::RelayBody;
 use http_relay::body::{empty, pass};
 use http_relay::body_channel::{self, BodyWriter};
-use http_relay::splice::{SpliceMeters, splice};
+use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::ext::Protocol;
@@ -210,7 +210,8 @@ impl Stream {
         // How it ended is not measured here.
         match self {
             Self::Bodies(incoming, writer) => {
-                drop(splice(io, incoming, writer, &SpliceMeters::default()).await);
+                let (meters, stalls) = (SpliceMeters::default(), SpliceStalls::default());
+                drop(splice(io, incoming, writer, &meters, &stalls).await);
             }
             Self::Upgraded(upgrade) => {
                 if let Ok(upgraded) = upgrade.await {

@@ -1,0 +1,173 @@
+//! Bounds what blocked streams hold in memory.
+//!
+//! The connection's window is so large that no stream waits for another, so what
+//! a peer that does not read makes us hold has to be bounded here. A stream is
+//! *blocked* while its consumer has been handed data and has not asked for more:
+//! hyper asks a body again only when its peer takes bytes. A consumer that waits
+//! for its producer, as a quiet watch's does, is not blocked.
+//!
+//! Once a second [`StallBudget::watch`] looks at all streams. One that has been
+//! blocked for [`STALLED_AFTER`] counts with all that it may hold; over the limit,
+//! a link's or the process', the longest blocked is cut, and the next, until the
+//! rest fits. Streams that are blocked for shorter may yet go on: only when they
+//! hold twice the limit do new streams have to wait ([`LinkStalls::is_full`]).
+
+mod held_body;
+mod look;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::RelayBody;
+use held_body::HeldBody;
+use stream::Stream;
+
+pub use stream::{Stall, StreamHandle};
+
+/// How long a stream is blocked until it counts: a slow reader's window is
+/// taken in pieces, and a second or two between them is ordinary.
+pub const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why a stream was cut.
+pub(crate) const CUT: &str =
+    "its reader took nothing for long, and streams that stand still held too much memory";
+
+/// What blocked streams of the process, and of each link, may hold.
+#[derive(Clone, Debug)]
+pub struct StallBudget(Arc<Process>);
+
+#[derive(Debug)]
+struct Process {
+    limit: u64,
+    link_limit: u64,
+    full: AtomicBool,
+    links: Mutex<Vec<Weak<Link>>>,
+}
+
+/// One link's part of the budget.
+#[derive(Clone, Debug)]
+pub struct LinkStalls(Arc<Link>);
+
+#[derive(Debug)]
+struct Link {
+    process: Arc<Process>,
+    full: AtomicBool,
+    next: AtomicU64,
+    /// Those that have been handed data. Many never are.
+    streams: Mutex<HashMap<u64, Seen>>,
+}
+
+/// A stream as it was at the last look.
+#[derive(Debug)]
+struct Seen {
+    stream: Arc<Stream>,
+    moves: u64,
+    blocked_since: Option<Instant>,
+}
+
+/// Keeps a stream among its link's until it is dropped.
+#[derive(Debug)]
+struct Listing {
+    link: Arc<Link>,
+    id: u64,
+}
+
+impl StallBudget {
+    /// Limits in bytes, of the process and of each link.
+    #[must_use]
+    pub fn new(process: u64, link: u64) -> Self {
+        Self(Arc::new(Process {
+            limit: process,
+            link_limit: link,
+            full: AtomicBool::new(false),
+            links: Mutex::default(),
+        }))
+    }
+
+    /// A new link's part.
+    #[must_use]
+    pub fn link(&self) -> LinkStalls {
+        let link = Arc::new(Link {
+            process: self.0.clone(),
+            full: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+            streams: Mutex::default(),
+        });
+        lock(&self.0.links).push(Arc::downgrade(&link));
+        LinkStalls(link)
+    }
+
+    /// Looks for ever; `told` of how many streams were cut.
+    pub async fn watch(&self, told: impl Fn(usize)) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = looks.tick().await;
+            let cut = look::look(&self.0, now);
+            if cut > 0 {
+                tracing::warn!(streams = cut, "cut streams that stood still: {CUT}");
+                told(cut);
+            }
+        }
+    }
+}
+
+impl LinkStalls {
+    /// Whether a new stream has to wait: what is blocked holds twice the limit.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed) || self.0.process.full.load(Ordering::Relaxed)
+    }
+
+    /// Passes a body on that may hold `cost` bytes while it is blocked.
+    #[must_use]
+    pub fn hold(&self, body: RelayBody, cost: u64) -> (RelayBody, StreamHandle) {
+        let stream = Arc::new(Stream::new(cost, Some(body)));
+        let handle = StreamHandle::new(stream.clone());
+        (HeldBody::boxed(self.0.clone(), stream), handle)
+    }
+
+    /// A stream that is no body; it may hold `cost` bytes while it is blocked.
+    #[must_use]
+    pub fn stall(&self, cost: u64) -> Stall {
+        let stream = Arc::new(Stream::new(cost, None));
+        Stall::new(stream.clone(), Listing::new(&self.0, stream))
+    }
+}
+
+impl Listing {
+    fn new(link: &Arc<Link>, stream: Arc<Stream>) -> Self {
+        let id = link.next.fetch_add(1, Ordering::Relaxed);
+        let seen = Seen {
+            moves: 0,
+            blocked_since: None,
+            stream,
+        };
+        lock(&link.streams).insert(id, seen);
+        Self {
+            link: link.clone(),
+            id,
+        }
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        lock(&self.link.streams).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
