@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderName};
+use http::header::{HOST, HeaderName};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_relay::body::{error_chain, pass, relay};
@@ -156,13 +156,7 @@ pub(crate) async fn run(
         (Some(_), _) => Err(GatewayError::Answer(
             "it switched to a protocol that was not asked for".into(),
         )),
-        (None, refused) => {
-            if refused.is_some() {
-                // Bytes of the other protocol may follow on this connection.
-                parts
-                    .headers
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-            }
+        (None, _) => {
             let outcome = failure.map_or(Outcome::Answered, Outcome::Failed);
             let stream = move |record: Record| {
                 let meter = record.received.clone();

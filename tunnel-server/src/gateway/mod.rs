@@ -8,15 +8,14 @@ mod error;
 mod exchange;
 pub mod identity;
 mod location;
+mod no_switch;
 mod origin;
 pub mod target;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_relay::headers::has_token;
+use http::{HeaderValue, Request, Response};
 use http_relay::{RelayBody, framing, upgrade};
 use hyper::body::Incoming;
 use tracing::Instrument;
@@ -30,6 +29,7 @@ use crate::shared::Shared;
 use crate::{links, pages};
 
 use error::GatewayError;
+use no_switch::NoSwitch;
 use target::{ClusterTarget, Target};
 
 /// Answers one request of a public connection.
@@ -40,22 +40,11 @@ pub(crate) async fn serve(
 ) -> Result<Response<RelayBody>, Infallible> {
     let id = request_id(rand::random());
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
-    let asks_to_switch = asks_to_switch(&request);
+    let (no_switch, spawner) = (NoSwitch::of(&request), shared.spawner.clone());
     let mut response = route(shared, request, &peer, &id).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
-    if asks_to_switch && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
+    no_switch.close(&mut response, &spawner);
     Ok(response)
-}
-
-/// Whether bytes of another protocol may follow on the connection already. They
-/// must not be read as requests, which `StrictHttp1` relies on.
-fn asks_to_switch<B>(request: &Request<B>) -> bool {
-    request.version() < Version::HTTP_2
-        && (request.method() == Method::CONNECT
-            || has_token(request.headers(), &CONNECTION, "upgrade"))
 }
 
 async fn route(

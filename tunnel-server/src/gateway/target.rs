@@ -185,6 +185,9 @@ pub(crate) fn authority<B>(request: &Request<B>) -> Result<&str, TargetError> {
         (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => Err(
             TargetError::Malformed("Host differs from the request's target"),
         ),
+        (Some(_), None) if request.version() == Version::HTTP_11 => {
+            Err(TargetError::Malformed("no Host header"))
+        }
         (Some(host), _) | (None, Some(host)) => Ok(host),
         (None, None) if request.version() == Version::HTTP_10 => Err(TargetError::UnknownHost),
         (None, None) => Err(TargetError::Malformed("no Host header")),
@@ -479,6 +482,10 @@ mod tests {
         };
         let old = Target::of(&bare(Version::HTTP_10).unwrap(), &hosts);
         assert_eq!(old.unwrap_err(), TargetError::UnknownHost);
+        let mut absolute = bare(Version::HTTP_11).unwrap();
+        *absolute.uri_mut() = "https://culvert.example/".parse().unwrap();
+        let got = Target::of(&absolute, &hosts);
+        assert!(matches!(got, Err(TargetError::Malformed(_))));
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let mut request = bare(version).unwrap();
             let got = Target::of(&request, &hosts);
