@@ -1,0 +1,29 @@
+//! One party's body must never be another party's request: whatever could be
+//! framed, routed or answered in two ways ends at the edge with a 400 or a clean
+//! close, and what the upstream gets are exactly the requests that were made.
+
+mod http1_bodies;
+mod http1_heads;
+mod http1_targets;
+mod http1_upgrades;
+mod requests;
+mod stage;
+mod witness;
+
+use std::process::ExitCode;
+
+use http1_bodies::{bodies_that_end_in_two_ways, bodies_that_hold_requests};
+use http1_heads::heads_that_read_in_two_ways;
+use http1_targets::targets_that_read_in_two_ways;
+use http1_upgrades::bytes_behind_a_refused_upgrade;
+use integration::{suite, tests};
+
+fn main() -> ExitCode {
+    suite::run(tests![
+        heads_that_read_in_two_ways,
+        targets_that_read_in_two_ways,
+        bytes_behind_a_refused_upgrade,
+        bodies_that_end_in_two_ways,
+        bodies_that_hold_requests,
+    ])
+}
