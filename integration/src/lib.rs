@@ -22,6 +22,7 @@ pub mod http1;
 pub mod http2_frames;
 pub mod http_version;
 pub mod kubeconfig;
+pub mod neighbour;
 pub mod network_policy;
 pub mod played_cluster;
 pub mod python;

@@ -39,6 +39,9 @@ const NEEDED: &[(&[&str], &str)] = &[
         "busybox-static",
     ),
     (&["tinyproxy", "-v"], "tinyproxy-bin"),
+    // What web pages can do; and what tells it whom to trust.
+    (&["chromium", "--version"], "chromium"),
+    (&["sh", "-c", "command -v certutil"], "libnss3-tools"),
 ];
 
 /// Makes sure that every command is there.
