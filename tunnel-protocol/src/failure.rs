@@ -35,6 +35,7 @@ macro_rules! failures {
                         | Self::ApiServerUnreachable
                         | Self::ApiServerBroken
                         | Self::CredentialUnavailable
+                        | Self::Overloaded
                 )
             }
 
@@ -68,6 +69,8 @@ failures! {
     NoLink = "no-link",
     /// The link has as many open streams as it may.
     LinkFull = "link-full",
+    /// Streams that stand still hold as much memory as they may.
+    Overloaded = "overloaded",
     /// The link broke before the answer came.
     LinkBroken = "link-broken",
     /// The cluster's answer broke the rules of HTTP.

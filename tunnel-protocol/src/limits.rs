@@ -53,6 +53,15 @@ pub const CALLER_HEADERS: u32 = 64 * 1024;
 /// with many groups; bytes are the bound that matters.
 pub const HEADER_LINES: usize = 1000;
 
+/// Bytes of the heads that one link's open streams may hold: a request's until its
+/// answer begins, the answer's from then on. Ordinary ones are a kilobyte, so that
+/// [`OPEN_STREAMS`] need a quarter of it; 64 callers with the largest do not fill it.
+pub const LINK_HEADS: usize = 16 * 1024 * 1024;
+
+/// What hyper reads ahead of an HTTP/1.1 connection while nobody takes its body,
+/// bytes: its buffer grows to 408 KiB, and a frame is on its way.
+pub const READ_AHEAD: u64 = 512 * 1024;
+
 /// Bounds of the time between two pings, drawn once for a connection so that
 /// links do not all ping at once.
 pub const PING_EVERY: std::ops::Range<Duration> = Duration::from_secs(12)..Duration::from_secs(15);

@@ -108,6 +108,16 @@ pub struct RunArgs {
         value_name = "WHAT"
     )]
     pub audit_failure: OnFailure,
+    /// What streams whose readers take nothing may hold in memory, MiB; half of it
+    /// on one link. Beyond it the longest blocked are cut, and new ones get 503
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_STALLED_MIB",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 20),
+        value_name = "MIB"
+    )]
+    pub stalled_mib: u64,
     /// Worker threads; 1 runs everything on one
     #[arg(
         long,

@@ -85,6 +85,7 @@ pub(crate) struct Metrics {
     open: Gauge,
     bytes: By<Direction>,
     handshakes: By<Handshake>,
+    stalled: Counter,
     reloads: By<Reload>,
     heads: Latency,
     pub(crate) audit: Counts,
@@ -125,6 +126,11 @@ impl Metrics {
             "tunnel_server_handshakes",
             "Links' handshakes",
             self.handshakes.clone(),
+        );
+        registry.register(
+            "tunnel_server_stalled_streams_cut",
+            "Streams that were cut as their readers took nothing and memory ran short",
+            self.stalled.clone(),
         );
         registry.register(
             "tunnel_server_config_reloads",
@@ -194,6 +200,11 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// The budget for blocked streams cut so many.
+    pub(crate) fn stalled(&self, streams: usize) {
+        self.stalled.inc_by(streams as u64);
     }
 
     pub(crate) fn handshake(&self, outcome: Handshake) {

@@ -116,6 +116,7 @@ impl Server {
                 extra,
             },
             limits: Arc::new(Limits::new(config.file.limits)),
+            stalls: config.stalls.clone(),
             handshakes: Handshakes::default(),
             metrics,
             replica: format!("{:016x}", rand::random::<u64>()),
@@ -192,6 +193,12 @@ impl Server {
             .spawner()
             .spawn(async move { limits.forget_the_idle().await });
 
+        let stalling = shared.clone();
+        side_tasks.spawner().spawn(async move {
+            let cut = |streams| stalling.metrics.stalled(streams);
+            stalling.stalls.watch(cut).await;
+        });
+
         let audit = shared.audit.clone();
         side_tasks
             .spawner()
@@ -199,7 +206,9 @@ impl Server {
 
         let serving = shared.clone();
         let tls = self.tls;
-        let serve = move |stream, peer| listener::serve(serving.clone(), tls.clone(), stream, peer);
+        let serve = move |stream, address, place| {
+            listener::serve(serving.clone(), tls.clone(), stream, address, place)
+        };
         let accepting = accept_loop(
             self.listener,
             connections(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http_relay::stall_budget::StallBudget;
 use service_kit::tasks::Spawner;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) audit: Audit,
     pub(crate) hosts: Hosts,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) stalls: StallBudget,
     pub(crate) handshakes: Handshakes,
     pub(crate) metrics: Metrics,
     pub(crate) replica: String,

@@ -8,6 +8,7 @@ mod watch;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http_relay::stall_budget::StallBudget;
 use thiserror::Error;
 
 use crate::audit;
@@ -26,6 +27,7 @@ pub struct Config {
     pub(crate) audit: audit::Settings,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
+    pub(crate) stalls: StallBudget,
 }
 
 /// Why there is no configuration.
@@ -80,6 +82,13 @@ impl TryFrom<RunArgs> for Config {
             },
             drain: Duration::from_secs(args.drain_seconds),
             response_timeout: Duration::from_secs(args.response_timeout_seconds),
+            stalls: stall_budget(args.stalled_mib),
         })
     }
+}
+
+/// One link, and with it one cluster, has at most half of it.
+fn stall_budget(mib: u64) -> StallBudget {
+    let bytes = mib * 1024 * 1024;
+    StallBudget::new(bytes, bytes / 2)
 }

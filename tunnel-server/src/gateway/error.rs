@@ -68,7 +68,11 @@ impl GatewayError {
             Self::Denied(Denied::Forbidden { .. }) | Self::Revoked(_) => Failure::Forbidden,
             Self::Denied(Denied::Store(_)) | Self::Store(_) => Failure::Internal,
             Self::NoLink(NoLink::Missing { .. }) => Failure::NoLink,
-            Self::NoLink(NoLink::Open(OpenError::Full)) => Failure::LinkFull,
+            Self::NoLink(NoLink::Open(OpenError::Full | OpenError::Heads)) => Failure::LinkFull,
+            Self::NoLink(NoLink::Open(OpenError::AnswersHead)) => Failure::BadAnswer,
+            Self::NoLink(NoLink::Open(OpenError::Overloaded | OpenError::Stalled(_))) => {
+                Failure::Overloaded
+            }
             Self::NoLink(NoLink::Open(OpenError::Broken(_))) => Failure::LinkBroken,
             Self::Timeout(_) => Failure::Timeout,
             Self::Answer(_) => Failure::BadAnswer,
@@ -104,9 +108,10 @@ impl GatewayError {
             Failure::Unauthenticated => StatusCode::UNAUTHORIZED,
             Failure::Forbidden | Failure::CrossOrigin => StatusCode::FORBIDDEN,
             Failure::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Failure::NoLink | Failure::LinkFull | Failure::AuditUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Failure::NoLink
+            | Failure::LinkFull
+            | Failure::Overloaded
+            | Failure::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Failure::LinkBroken | Failure::BadAnswer => StatusCode::BAD_GATEWAY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -118,7 +123,8 @@ impl GatewayError {
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::NoLink(
-                NoLink::Missing { recently: true, .. } | NoLink::Open(OpenError::Full),
+                NoLink::Missing { recently: true, .. }
+                | NoLink::Open(OpenError::Full | OpenError::Heads | OpenError::Overloaded),
             )
             | Self::Audit(_) => Some(1),
             Self::Limit(limit) => Some(limit.retry_after()),

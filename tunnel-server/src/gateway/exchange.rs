@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel::{self, BodyWriter};
 use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
+use http_relay::stall_budget::LinkStalls;
 use http_relay::{Inbound, RelayBody, framing, headers, upgrade};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -27,7 +28,8 @@ use super::target::ClusterTarget;
 use super::{browser, identity};
 use crate::access::Permit;
 use crate::audit::{Record, Slot};
-use crate::limits::{CallersPlace, ClustersPlace};
+use crate::limits::Places;
+use crate::links::{answer_stall, hold_answer};
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 
@@ -68,7 +70,7 @@ impl Answer {
 pub(crate) async fn run(
     shared: &Arc<Shared>,
     permit: Permit,
-    places: (CallersPlace, ClustersPlace),
+    places: Places,
     request: Request<Incoming>,
     asked: Option<Protocol>,
     target: &ClusterTarget,
@@ -110,8 +112,9 @@ pub(crate) async fn run(
         }
     };
     let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
+    let over_http2 = version == Version::HTTP_2;
     let (response, slot, link) = tokio::select! {
-        opened = shared.registry.open(&permit, link_request) => opened?,
+        opened = shared.registry.open(&permit, link_request, over_http2) => opened?,
         () = overdue(&uri, limit, record.sent.clone()) => return Err(GatewayError::Timeout(limit)),
         reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
     };
@@ -128,6 +131,7 @@ pub(crate) async fn run(
         .filter(|failure| failure.is_of_the_clusters_side());
     clean_answer(&mut parts.headers, failure);
     browser::confine(&mut parts.headers, target, &shared.hosts);
+    let (stalls, upload_cut) = (slot.stalls(), slot.upload_cut());
     let hold = (slot, stop, places);
     let is_stream = switched.is_some()
         || failure.is_none() && parts.status.is_success() && is_long_running(&uri);
@@ -142,6 +146,7 @@ pub(crate) async fn run(
                 writer,
                 callers_side,
                 permit,
+                stalls,
             };
             let spawner = shared.spawner.clone();
             let start = move |record| spawner.spawn(stream.run(record, hold).in_current_span());
@@ -161,11 +166,14 @@ pub(crate) async fn run(
             let stream = move |record: Record| {
                 let meter = record.received.clone();
                 let cut = record.cut.clone();
-                let revoked = async move {
-                    let reason = permit.revoked().await;
+                let ended = async move {
+                    let reason = tokio::select! {
+                        reason = permit.revoked() => reason,
+                        reason = upload_cut => reason,
+                    };
                     *cut.get_or_init(|| reason)
                 };
-                relay(body, revoked, meter, (record, hold))
+                hold_answer(&stalls, relay(body, ended, meter, (record, hold)))
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);
@@ -185,6 +193,7 @@ struct Stream {
     writer: BodyWriter,
     callers_side: OnUpgrade,
     permit: Permit,
+    stalls: LinkStalls,
 }
 
 impl Stream {
@@ -194,9 +203,14 @@ impl Stream {
             outgoing: record.sent.clone(),
             incoming: record.received.clone(),
         };
+        let stalls = SpliceStalls {
+            // The request's body on the link is held there.
+            outgoing: None,
+            incoming: Some(answer_stall(&self.stalls)),
+        };
         let spliced = async {
             match timeout(SWITCH_TIMEOUT, self.callers_side).await {
-                Ok(Ok(io)) => splice(TokioIo::new(io), self.body, self.writer, &meters, &SpliceStalls::default())
+                Ok(Ok(io)) => splice(TokioIo::new(io), self.body, self.writer, &meters, &stalls)
                     .await
                     .map_err(|error| error.to_string()),
                 Ok(Err(error)) => Err(error_chain(&error)),

@@ -45,7 +45,7 @@ struct Refused(Refusal, String);
 pub(crate) async fn accept(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     id: &HeaderValue,
 ) -> Response<RelayBody> {
     let Ok(mut record) = LinkRecord::start(&shared.audit, id, peer.address()).await else {
@@ -67,6 +67,7 @@ pub(crate) async fn accept(
                 token: token.hash(),
                 cluster,
                 id,
+                peer: peer.clone(),
             };
             let upgrade = hyper::upgrade::on(request);
             shared

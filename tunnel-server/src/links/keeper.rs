@@ -25,8 +25,10 @@ use tunnel_protocol::limits::{
 use tunnel_protocol::token::TokenHash;
 
 use super::link::{Link, LinkName};
+use super::stream_tasks::StreamTasks;
 use crate::access::{Cluster, connector_revoked};
 use crate::audit::LinkRecord;
+use crate::limits::Peer;
 use crate::shared::Shared;
 
 /// Streams that the client resets or that break on our side count against this;
@@ -42,10 +44,17 @@ pub(super) struct Accepted {
     pub(super) cluster: Arc<Cluster>,
     /// The link's.
     pub(super) id: u64,
+    /// Counts as long as the link lives.
+    pub(super) peer: Arc<Peer>,
 }
 
 /// Runs as long as the link lives.
-pub(super) async fn keep(shared: Arc<Shared>, upgrade: OnUpgrade, accepted: Accepted, mut record: LinkRecord) {
+pub(super) async fn keep(
+    shared: Arc<Shared>,
+    upgrade: OnUpgrade,
+    accepted: Accepted,
+    mut record: LinkRecord,
+) {
     let ended = match timeout(HANDSHAKE_TIMEOUT, upgrade).await {
         Ok(Ok(connection)) => serve(&shared, connection, accepted).await,
         Ok(Err(error)) => Err(error),
@@ -66,6 +75,7 @@ async fn serve(
         token,
         cluster,
         id,
+        peer: _peer,
     } = accepted;
     // Before the token is trusted for the link's life, so that no change between
     // the handshake and here is missed.
@@ -86,6 +96,7 @@ async fn serve(
         cluster.name.clone(),
         hello.generation,
         sender.clone(),
+        shared.stalls.link(),
     ));
     let (control, control_body) = body_channel::channel();
     let registration = shared.registry.register(link);
@@ -177,7 +188,10 @@ async fn read_control(mut body: Incoming, link: &Link) {
         loop {
             match lines.next_message() {
                 Ok(Some(ClientMessage::Drain { deadline_ms })) => {
-                    tracing::info!(deadline_ms, "the client drains");
+                    // Once: a stranger is not to fill the log.
+                    if !link.draining.is_cancelled() {
+                        tracing::info!(deadline_ms, "the client drains");
+                    }
                     link.draining.cancel();
                 }
                 Ok(Some(ClientMessage::Unknown)) => {}
@@ -192,8 +206,8 @@ async fn read_control(mut body: Incoming, link: &Link) {
 }
 
 /// See [`tunnel_protocol::limits`] for what each setting was measured to do.
-fn settings(spawner: Spawner) -> http2::Builder<Spawner> {
-    let mut builder = http2::Builder::new(spawner);
+fn settings(spawner: Spawner) -> http2::Builder<StreamTasks> {
+    let mut builder = http2::Builder::new(StreamTasks(spawner));
     builder
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use http::{Request, Response};
 use http_relay::RelayBody;
 use http_relay::body::error_chain;
+use http_relay::stall_budget::LinkStalls;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
-use tunnel_protocol::limits::OPEN_STREAMS;
+use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS};
 
+use super::slot::{Places, Slot, held_of_request};
 use crate::access::Permit;
 
 /// Tells links apart, in records that outlive them.
@@ -30,21 +31,26 @@ pub(crate) struct Link {
     pub(crate) cluster: ClusterName,
     pub(crate) generation: u64,
     sender: SendRequest<RelayBody>,
-    slots: Arc<Semaphore>,
+    places: Places,
     /// No new requests; those that are open go on.
     pub(crate) draining: CancellationToken,
     /// Ends the link, and with it its streams.
     pub(crate) close: CancellationToken,
 }
 
-/// A place among a link's streams; held as long as the stream is open.
-pub(crate) type Slot = OwnedSemaphorePermit;
-
 /// Why a stream was not opened, or gave no answer.
 #[derive(Debug, Error)]
 pub(crate) enum OpenError {
     #[error("the link has {OPEN_STREAMS} open streams")]
     Full,
+    #[error("the heads of the link's open requests and answers hold {LINK_HEADS} bytes")]
+    Heads,
+    #[error("the head of the answer has no place beside those of the link's open ones")]
+    AnswersHead,
+    #[error("streams that stand still hold too much memory")]
+    Overloaded,
+    #[error("{0}")]
+    Stalled(&'static str),
     #[error("the link broke before the answer came: {0}")]
     Broken(String),
 }
@@ -61,13 +67,14 @@ impl Link {
         cluster: ClusterName,
         generation: u64,
         sender: SendRequest<RelayBody>,
+        stalls: LinkStalls,
     ) -> Self {
         Self {
             name: Arc::new(name),
             cluster,
             generation,
             sender,
-            slots: Arc::new(Semaphore::new(OPEN_STREAMS)),
+            places: Places::new(stalls),
             draining: CancellationToken::new(),
             close: CancellationToken::new(),
         }
@@ -79,7 +86,12 @@ impl Link {
     }
 
     pub(crate) fn open_streams(&self) -> usize {
-        OPEN_STREAMS - self.slots.available_permits()
+        self.places.open_streams()
+    }
+
+    /// Whether it takes no new streams, as those that stand still hold too much.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.places.stalls.is_full()
     }
 
     /// Opens a stream and waits for the head of its answer. Dropping the future,
@@ -90,20 +102,38 @@ impl Link {
         &self,
         permit: &Permit,
         request: Request<RelayBody>,
+        body_over_http2: bool,
     ) -> Result<(Response<Incoming>, Slot), Refused> {
         debug_assert_eq!(
             permit.cluster().name,
             self.cluster,
             "a permit opens only its own cluster's links"
         );
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-            return Err(Refused::Failed(OpenError::Full));
+        let failed = Refused::Failed;
+        if self.is_overloaded() {
+            return Err(failed(OpenError::Overloaded));
+        }
+        let place = self.places.stream().map_err(|_| failed(OpenError::Full))?;
+        let head = self.places.head(Some(request.uri()), request.headers());
+        let head = head.map_err(|_| failed(OpenError::Heads))?;
+        let (parts, body) = request.into_parts();
+        let stalls = self.places.stalls.clone();
+        let (body, upload) = stalls.hold(body, held_of_request(body_over_http2));
+        let mut slot = Slot::new(upload, stalls, place, head);
+        let mut sender = self.sender.clone();
+        let sent = tokio::select! {
+            sent = sender.try_send_request(Request::from_parts(parts, body)) => sent,
+            reason = slot.upload_cut() => return Err(failed(OpenError::Stalled(reason))),
         };
-        match self.sender.clone().try_send_request(request).await {
-            Ok(response) => Ok((response, slot)),
+        match sent {
+            Ok(response) => {
+                slot.answered(&self.places, response.headers())
+                    .map_err(|_| failed(OpenError::AnswersHead))?;
+                Ok((response, slot))
+            }
             Err(mut error) => Err(match error.take_message() {
                 Some(request) => Refused::NotSent(Box::new(request)),
-                None => Refused::Failed(OpenError::Broken(error_chain(error.error()))),
+                None => failed(OpenError::Broken(error_chain(error.error()))),
             }),
         }
     }

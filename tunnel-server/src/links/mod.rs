@@ -5,8 +5,11 @@ mod handshake;
 mod keeper;
 mod link;
 mod registry;
+mod slot;
+mod stream_tasks;
 
 pub(crate) use handshake::{Handshakes, accept};
 pub(crate) use keeper::DRAIN_SPREAD;
 pub(crate) use link::{LinkName, OpenError};
 pub(crate) use registry::{NoLink, Registry};
+pub(crate) use slot::{answer_stall, hold_answer};

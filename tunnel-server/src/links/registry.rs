@@ -11,7 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 use tunnel_protocol::ClusterName;
 
-use super::link::{Link, LinkName, OpenError, Refused, Slot};
+use super::link::{Link, LinkName, OpenError, Refused};
+use super::slot::Slot;
 use crate::access::Permit;
 
 /// A cluster whose link was there within this time is likely to be back soon.
@@ -95,11 +96,12 @@ impl Registry {
         &self,
         permit: &Permit,
         mut request: Request<RelayBody>,
+        body_over_http2: bool,
     ) -> Result<(Response<Incoming>, Slot, Arc<LinkName>), NoLink> {
         let cluster = &permit.cluster().name;
         let (links, recently) = self.candidates(cluster);
         for link in links {
-            match link.open(permit, request).await {
+            match link.open(permit, request, body_over_http2).await {
                 Ok((response, slot)) => return Ok((response, slot, link.name.clone())),
                 Err(Refused::NotSent(unsent)) => request = *unsent,
                 Err(Refused::Failed(error)) => return Err(error.into()),
@@ -122,7 +124,7 @@ impl Registry {
             .filter(|link| link.is_healthy())
             .cloned()
             .collect();
-        links.sort_by_key(|link| link.open_streams());
+        links.sort_by_key(|link| (link.is_overloaded(), link.open_streams()));
         let recently =
             !entry.links.is_empty() || entry.last_seen.is_some_and(|seen| seen.elapsed() < RECENT);
         (links, recently)
@@ -144,7 +146,9 @@ impl Drop for Registration {
         let mut clusters = self.registry.lock();
         if let Some(entry) = clusters.get_mut(&self.link.cluster) {
             // By id: a newer link of the same instance may be there already.
-            entry.links.retain(|other| other.name.id != self.link.name.id);
+            entry
+                .links
+                .retain(|other| other.name.id != self.link.name.id);
             entry.last_seen = Some(Instant::now());
         }
         // Clusters that are long gone leave no entry behind.

@@ -1,0 +1,124 @@
+//! What an open stream takes of its link, and how it is given back.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+use http_relay::RelayBody;
+use http_relay::stall_budget::{LinkStalls, Stall, StreamHandle};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS, READ_AHEAD, STREAM_WINDOW};
+
+/// What a link has to give.
+pub(super) struct Places {
+    streams: Arc<Semaphore>,
+    heads: Arc<Semaphore>,
+    pub(super) stalls: LinkStalls,
+}
+
+/// A place among a link's streams; held as long as the stream is open.
+pub(crate) struct Slot {
+    upload: StreamHandle,
+    stalls: LinkStalls,
+    _stream: OwnedSemaphorePermit,
+    /// The request's, then the answer's.
+    head: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    pub(super) fn new(stalls: LinkStalls) -> Self {
+        Self {
+            streams: Arc::new(Semaphore::new(OPEN_STREAMS)),
+            heads: Arc::new(Semaphore::new(LINK_HEADS)),
+            stalls,
+        }
+    }
+
+    pub(super) fn open_streams(&self) -> usize {
+        OPEN_STREAMS - self.streams.available_permits()
+    }
+
+    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.streams.clone().try_acquire_owned()
+    }
+
+    /// A place for a head's bytes.
+    pub(super) fn head(
+        &self,
+        uri: Option<&Uri>,
+        headers: &HeaderMap,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        let lines = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len());
+        let path = uri.and_then(Uri::path_and_query);
+        let size = lines.sum::<usize>() + path.map_or(0, |path| path.as_str().len());
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        self.heads.clone().try_acquire_many_owned(size)
+    }
+}
+
+impl Slot {
+    pub(super) fn new(
+        upload: StreamHandle,
+        stalls: LinkStalls,
+        stream: OwnedSemaphorePermit,
+        head: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            upload,
+            stalls,
+            _stream: stream,
+            head: Some(head),
+        }
+    }
+
+    /// The head of the answer is held instead of the request's.
+    pub(super) fn answered(
+        &mut self,
+        places: &Places,
+        headers: &HeaderMap,
+    ) -> Result<(), TryAcquireError> {
+        self.head = None;
+        self.head = Some(places.head(None, headers)?);
+        Ok(())
+    }
+
+    /// Resolves when the request's body was cut as it stood still: then the answer
+    /// is not waited for, either.
+    pub(crate) fn upload_cut(&self) -> impl Future<Output = &'static str> + Send + 'static {
+        let upload = self.upload.clone();
+        async move { upload.cut().await }
+    }
+
+    /// The link's budget for streams that stand still.
+    pub(crate) fn stalls(&self) -> LinkStalls {
+        self.stalls.clone()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // One that waits for the client to take more would wait on, and keep the
+        // stream open there.
+        self.upload.end();
+    }
+}
+
+/// The cluster's answer, towards a caller who may not read it.
+pub(crate) fn hold_answer(stalls: &LinkStalls, body: RelayBody) -> RelayBody {
+    stalls.hold(body, STREAM_WINDOW.into()).0
+}
+
+/// The same for an upgraded connection.
+pub(crate) fn answer_stall(stalls: &LinkStalls) -> Stall {
+    stalls.stall(STREAM_WINDOW.into())
+}
+
+/// What a caller may make us hold of a request's body.
+pub(super) fn held_of_request(body_over_http2: bool) -> u64 {
+    if body_over_http2 {
+        STREAM_WINDOW.into()
+    } else {
+        READ_AHEAD
+    }
+}

@@ -1,0 +1,19 @@
+//! Runs hyper's tasks of a link, each of which can be ended with its stream.
+
+use http_relay::stream_task::endable;
+use hyper::rt::Executor;
+use service_kit::tasks::Spawner;
+
+/// See [`http_relay::stream_task`].
+#[derive(Clone)]
+pub(super) struct StreamTasks(pub(super) Spawner);
+
+impl<F> Executor<F> for StreamTasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(endable(task));
+    }
+}
