@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use http::uri::Authority;
+use http_relay::stall_budget::StallBudget;
 use service_kit::telemetry::LogArgs;
 use thiserror::Error;
 use tunnel_protocol::ClusterName;
@@ -89,6 +90,16 @@ pub struct Args {
         value_name = "SECONDS"
     )]
     pub drain_seconds: u64,
+    /// What streams whose readers take nothing may hold in memory, MiB. Beyond it
+    /// the longest blocked are cut, and new ones get 503
+    #[arg(
+        long,
+        env = "TUNNEL_CLIENT_STALLED_MIB",
+        default_value_t = 160,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 20),
+        value_name = "MIB"
+    )]
+    pub stalled_mib: u64,
     /// Worker threads; 1 runs everything on one
     #[arg(
         long,
@@ -116,6 +127,7 @@ pub struct Config {
     pub(crate) backoff: Backoff,
     pub(crate) spread: Duration,
     pub(crate) drain: Duration,
+    pub(crate) stalls: StallBudget,
 }
 
 /// A flag that cannot be used.
@@ -175,6 +187,8 @@ impl TryFrom<Args> for Config {
             ),
             spread: millis(args.reconnect_spread_ms),
             drain: Duration::from_secs(args.drain_seconds),
+            // All links lead to one cluster, so one may take all of it.
+            stalls: StallBudget::new(args.stalled_mib << 20, args.stalled_mib << 20),
         })
     }
 }

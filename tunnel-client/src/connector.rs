@@ -69,6 +69,7 @@ impl Connector {
             relay: Arc::new(Relay {
                 upstream,
                 metrics: metrics.clone(),
+                stalls: config.stalls.clone(),
             }),
             secret,
             metrics,
@@ -209,6 +210,7 @@ impl Side {
                 }
             }
             () = probe.ask(&self.relay.upstream) => {}
+            () = self.relay.stalls.watch(|streams| self.relay.metrics.stalled(streams)) => {}
             () = following => {}
         }
     }

@@ -9,6 +9,7 @@ use http::{Request, Response};
 use http_relay::RelayBody;
 use http_relay::body::error_chain;
 use http_relay::body_channel::BodyWriter;
+use http_relay::stall_budget::LinkStalls;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -32,6 +33,7 @@ pub(crate) const EVENTS: usize = 8;
 /// A link that is being served.
 pub(crate) struct Link {
     relay: Arc<Relay>,
+    stalls: LinkStalls,
     events: mpsc::Sender<LinkEvent>,
     control: Mutex<Option<BodyWriter>>,
 }
@@ -39,6 +41,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(relay: Arc<Relay>, events: mpsc::Sender<LinkEvent>) -> Arc<Self> {
         Arc::new(Self {
+            stalls: relay.stalls.link(),
             relay,
             events,
             control: Mutex::new(None),
@@ -92,7 +95,7 @@ impl Link {
             spawner.spawn(control::read(request.into_body(), self.events.clone()));
             return Ok(response);
         }
-        Ok(self.relay.clone().serve(request, &spawner).await)
+        Ok(self.relay.clone().serve(request, &spawner, &self.stalls).await)
     }
 
     /// Announces the drain and ends our direction of the control stream, which

@@ -1,5 +1,6 @@
 //! What tunnel-client counts.
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use service_kit::label_values;
@@ -14,6 +15,7 @@ label_values! {
         SidecarBroken = "sidecar_broken",
         SidecarSecret = "sidecar_secret",
         BadAnswer = "bad_answer",
+        Overloaded = "overloaded",
     }
 }
 
@@ -32,6 +34,7 @@ pub(crate) struct Metrics {
     attempts: By<Attempt>,
     open: Gauge,
     links: Gauge,
+    stalled: Counter,
 }
 
 impl Metrics {
@@ -58,10 +61,20 @@ impl Metrics {
             "Links now registered",
             self.links.clone(),
         );
+        registry.register(
+            "tunnel_client_stalled_streams_cut",
+            "Streams that were cut as their readers took nothing and memory ran short",
+            self.stalled.clone(),
+        );
     }
 
     pub(crate) fn request(&self, outcome: Outcome) {
         self.requests.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// The budget for blocked streams cut so many.
+    pub(crate) fn stalled(&self, streams: usize) {
+        self.stalled.inc_by(streams as u64);
     }
 
     pub(crate) fn attempt(&self, outcome: Attempt) {

@@ -8,6 +8,7 @@ use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel;
 use http_relay::framing::{self, FramingError};
 use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
+use http_relay::stall_budget::{LinkStalls, StallBudget};
 use http_relay::{Inbound, RelayBody, headers, mask, status, upgrade};
 use hyper::body::Incoming;
 use service_kit::metrics::Counted;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use tunnel_protocol::Failure;
 use tunnel_protocol::header::{ERROR, REQUEST_ID};
-use tunnel_protocol::limits::SWITCH_TIMEOUT;
+use tunnel_protocol::limits::{READ_AHEAD, STREAM_WINDOW, SWITCH_TIMEOUT};
 use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
 
 use crate::metrics::{Metrics, Outcome};
@@ -28,6 +29,7 @@ use crate::upstream::{SendError, Upstream};
 pub(crate) struct Relay {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
+    pub(crate) stalls: StallBudget,
 }
 
 #[derive(Debug, Error)]
@@ -38,6 +40,10 @@ enum RelayFailure {
     Framing(#[from] FramingError),
     #[error("it switched to a protocol that was not asked for")]
     Switched,
+    #[error("streams that stand still hold too much memory")]
+    Overloaded,
+    #[error("ended: {0}")]
+    Stalled(&'static str),
 }
 
 impl Relay {
@@ -47,6 +53,7 @@ impl Relay {
         self: Arc<Self>,
         request: Request<Incoming>,
         spawner: &Spawner,
+        stalls: &LinkStalls,
     ) -> Response<RelayBody> {
         let id = request
             .headers()
@@ -55,7 +62,7 @@ impl Relay {
             .unwrap_or("-");
         let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
         let answer = async {
-            match self.forward(request, spawner).await {
+            match self.forward(request, spawner, stalls).await {
                 Ok(response) => {
                     tracing::debug!(status = response.status().as_u16(), "answered");
                     response
@@ -73,7 +80,11 @@ impl Relay {
         &self,
         request: Request<Incoming>,
         spawner: &Spawner,
+        stalls: &LinkStalls,
     ) -> Result<Response<RelayBody>, RelayFailure> {
+        if stalls.is_full() {
+            return Err(RelayFailure::Overloaded);
+        }
         let open = self.metrics.open_request();
         let (mut parts, body) = request.into_parts();
         let body = Inbound::new(body, Version::HTTP_2);
@@ -83,12 +94,18 @@ impl Relay {
         parts.extensions = http::Extensions::new();
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
-            let request = Request::from_parts(parts, pass(body));
-            let response = self.upstream.send(request).await?;
+            let (body, upload) = stalls.hold(pass(body), STREAM_WINDOW.into());
+            let request = Request::from_parts(parts, body);
+            let response = tokio::select! {
+                response = self.upstream.send(request) => response?,
+                reason = upload.cut() => return Err(RelayFailure::Stalled(reason)),
+            };
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(RelayFailure::Switched);
             }
-            return self.answer(response, open);
+            // Without its request the answer is not wanted.
+            let ended = async move { upload.cut().await };
+            return self.answer(response, ended, open, stalls);
         };
 
         upgrade::ask(&mut parts.headers, asked.protocol);
@@ -102,16 +119,20 @@ impl Relay {
                 return Err(RelayFailure::Switched);
             }
             // The body, which would be the other protocol's bytes, is dropped.
-            return self.answer(response, open);
+            return self.answer(response, std::future::pending(), open, stalls);
         }
         let (writer, outgoing) = body_channel::channel();
+        let stalls = SpliceStalls {
+            outgoing: Some(stalls.stall(READ_AHEAD)),
+            incoming: Some(stalls.stall(STREAM_WINDOW.into())),
+        };
         let upgraded = hyper::upgrade::on(&mut response);
         let splicing = async move {
             let _open = open;
             let ended = match timeout(SWITCH_TIMEOUT, upgraded).await {
                 Ok(Ok(upgraded)) => {
                     let sidecar = UpgradedTcp::new(upgraded);
-                    splice(sidecar, body, writer, &SpliceMeters::default(), &SpliceStalls::default()).await
+                    splice(sidecar, body, writer, &SpliceMeters::default(), &stalls).await
                 }
                 Err(_) => return tracing::warn!("the sidecar did not switch in time"),
                 Ok(Err(error)) => {
@@ -139,7 +160,9 @@ impl Relay {
     fn answer(
         &self,
         response: Response<Incoming>,
+        ended: impl Future<Output = &'static str> + Send + 'static,
         open: Counted,
+        stalls: &LinkStalls,
     ) -> Result<Response<RelayBody>, RelayFailure> {
         let (mut parts, body) = response.into_parts();
         framing::check(&parts.headers)?;
@@ -147,10 +170,8 @@ impl Relay {
         parts.version = Version::HTTP_2;
         parts.extensions = http::Extensions::new();
         self.metrics.request(Outcome::Answered);
-        Ok(Response::from_parts(
-            parts,
-            relay(body, std::future::pending(), Arc::default(), open),
-        ))
+        let body = relay(body, ended, Arc::default(), open);
+        Ok(Response::from_parts(parts, stalls.hold(body, READ_AHEAD).0))
     }
 
     fn failed(&self, failure: &RelayFailure) -> Response<RelayBody> {
@@ -167,10 +188,19 @@ impl Relay {
             RelayFailure::Framing(_) | RelayFailure::Switched => {
                 (Failure::BadAnswer, Outcome::BadAnswer)
             }
+            RelayFailure::Overloaded | RelayFailure::Stalled(_) => {
+                (Failure::Overloaded, Outcome::Overloaded)
+            }
         };
         self.metrics.request(outcome);
         let message = format!("tunnel-client got no answer from its upstream: {failure}");
-        status::response(StatusCode::BAD_GATEWAY, code, &message, None)
+        let (status, retry_after) = match failure {
+            RelayFailure::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
+            // Part of it may have been done.
+            RelayFailure::Stalled(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
+            _ => (StatusCode::BAD_GATEWAY, None),
+        };
+        status::response(status, code, &message, retry_after)
     }
 }
 
