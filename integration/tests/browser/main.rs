@@ -8,6 +8,7 @@ mod by_path;
 mod chromium;
 mod devtools;
 mod foreign;
+mod programs;
 mod site;
 mod stage;
 
@@ -27,6 +28,7 @@ use foreign::{
     headers_of_an_extension_help_no_foreign_page,
 };
 use integration::{suite, tests};
+use programs::pythons_websockets_are_served;
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -41,5 +43,6 @@ fn main() -> ExitCode {
         a_clusters_page_cannot_reach_another_cluster,
         cookies_stay_on_their_host,
         a_cluster_says_nothing_for_its_host,
+        pythons_websockets_are_served,
     ])
 }
