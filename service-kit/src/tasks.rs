@@ -86,6 +86,19 @@ impl Spawner {
     }
 }
 
+/// Runs what takes long or waits for a disk where it holds up no task. A panic in
+/// there is the caller's.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 impl<F> hyper::rt::Executor<F> for Spawner
 where
     F: Future + Send + 'static,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use http::HeaderValue;
-use service_kit::file_watch::FileWatch;
+use service_kit::file_watch::{Event, FileWatch};
 use thiserror::Error;
 use tokio::sync::watch;
 use tunnel_protocol::token::{Token, TokenError, TokenKind};
@@ -57,9 +57,20 @@ impl SidecarSecret {
 
     /// Takes over what the file says, until it is dropped.
     pub(crate) async fn follow(&self) {
-        let mut file = FileWatch::new(&self.path, Vec::new());
+        let mut file = FileWatch::new(&[&self.path]);
         loop {
-            match self.parse(file.changed().await) {
+            let contents = match file.next().await {
+                Event::Changed(contents) => contents,
+                Event::Restored => continue,
+                Event::Faulty(fault) => {
+                    // Before there is one, that is told by whoever waits for it.
+                    if self.held.borrow().is_some() {
+                        tracing::warn!(%fault, "the sidecar's secret cannot be read, the last one stays");
+                    }
+                    continue;
+                }
+            };
+            match self.parse(contents.first().map_or(&[], |content| content)) {
                 Ok(header) => {
                     self.held.send_replace(Some(header));
                     tracing::info!(file = %self.path.display(), "the sidecar's secret was taken over");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use service_kit::file_watch;
 use service_kit::telemetry::LogArgs;
 use tunnel_protocol::limits::RESPONSE_HEADERS;
 use tunnel_protocol::token::{Token, TokenKind};
@@ -136,9 +137,8 @@ pub struct RunArgs {
 /// # Errors
 /// Every fault of the file.
 pub fn check_config(path: &Path) -> anyhow::Result<()> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    match file::read(&text) {
+    let text = file_watch::read(path).context("cannot read the file")?;
+    match file::read(&String::from_utf8_lossy(&text)) {
         Ok(file) => {
             println!(
                 "{}: {} clusters, {} callers",

@@ -227,8 +227,13 @@ impl Metrics {
         self.certificate_current.set(0);
     }
 
+    /// Whether the file is what is in force.
+    pub(crate) fn configuration_is_current(&self, is_current: bool) {
+        self.config_current.set(is_current.into());
+    }
+
     pub(crate) fn reload(&self, outcome: Reload) {
         self.reloads.get_or_create(&[("outcome", outcome)]).inc();
-        self.config_current.set((outcome == Reload::Applied).into());
+        self.configuration_is_current(outcome == Reload::Applied);
     }
 }

@@ -9,20 +9,17 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use thiserror::Error;
 
+use crate::file_watch::{self, Content, FileFault};
+
 pub use client::client_config;
-pub use server::{ReloadingCertificate, server_config};
+pub use server::{Pem, ReloadingCertificate, server_config};
 
 /// Why TLS cannot be set up. Never holds what is in a file.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {cause}", path = .path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
+    #[error("cannot read {0}")]
+    Read(#[from] FileFault),
     /// The file is not what it should be.
     #[error("{path}: {fault}", path = .path.display())]
     Content {
@@ -52,11 +49,8 @@ pub fn install_provider() {
     drop(aws_lc_rs::default_provider().install_default());
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|cause| TlsError::Read {
-        path: path.to_owned(),
-        cause,
-    })
+pub(crate) fn read(path: &Path) -> Result<Content, TlsError> {
+    Ok(file_watch::read(path)?)
 }
 
 pub(crate) fn content(path: &Path, fault: impl ToString) -> TlsError {

@@ -13,6 +13,21 @@ use x509_parser::parse_x509_certificate;
 
 use super::{TlsError, content, provider, read};
 
+/// What was read from a file.
+#[derive(Clone, Copy)]
+pub struct Pem<'a> {
+    /// For errors.
+    pub path: &'a Path,
+    /// What stands there.
+    pub content: &'a [u8],
+}
+
+impl std::fmt::Debug for Pem<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pem").field(&self.path).finish()
+    }
+}
+
 /// The certificate that new connections get.
 #[derive(Debug)]
 pub struct ReloadingCertificate {
@@ -25,18 +40,23 @@ impl ReloadingCertificate {
     /// # Errors
     /// [`TlsError`]: unreadable, not PEM, or the key is another certificate's.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let (chain, private) = (read(certificate)?, read(key)?);
+        let pem = |path, content| Pem { path, content };
+        let pair = certified(pem(certificate, &chain), pem(key, &private))?;
         Ok(Self {
-            current: ArcSwap::from_pointee(certified(certificate, key)?),
+            current: ArcSwap::from_pointee(pair),
         })
     }
 
-    /// Reads them anew; connections that are open keep theirs.
+    /// Takes other ones, which were read already; connections that are open keep
+    /// theirs. Tells whether the certificate is another one.
     ///
     /// # Errors
     /// As [`Self::load`]; the last good certificate stays.
-    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-        self.current.store(Arc::new(certified(certificate, key)?));
-        Ok(())
+    pub fn replace(&self, certificate: Pem<'_>, key: Pem<'_>) -> Result<bool, TlsError> {
+        let pair = Arc::new(certified(certificate, key)?);
+        let before = self.current.swap(pair.clone());
+        Ok(before.cert != pair.cert)
     }
 
     /// When it expires, in seconds since 1970; nothing if it does not say.
@@ -54,22 +74,22 @@ impl ResolvesServerCert for ReloadingCertificate {
     }
 }
 
-fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    let pem = read(certificate)?;
-    let chain = CertificateDer::pem_slice_iter(&pem)
+fn certified(certificate: Pem<'_>, key: Pem<'_>) -> Result<CertifiedKey, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(certificate.content)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| content(certificate, error))?;
+        .map_err(|error| content(certificate.path, error))?;
     if chain.is_empty() {
-        return Err(content(certificate, "holds no certificate in PEM form"));
+        let fault = "holds no certificate in PEM form";
+        return Err(content(certificate.path, fault));
     }
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|_| content(key, "holds no private key in PEM form"))?;
+    let private = PrivateKeyDer::from_pem_slice(key.content)
+        .map_err(|_| content(key.path, "holds no private key in PEM form"))?;
     CertifiedKey::from_der(chain, private, &provider()).map_err(|error| {
         content(
-            key,
+            key.path,
             format!(
                 "does not fit the certificate in {}: {error}",
-                certificate.display()
+                certificate.path.display()
             ),
         )
     })

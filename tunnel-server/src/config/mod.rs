@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http_relay::stall_budget::StallBudget;
+use service_kit::file_watch::{self, Content, FileFault};
 use thiserror::Error;
 
 use crate::audit;
@@ -21,7 +22,7 @@ pub(crate) use watch::{InForce, watch};
 #[derive(Debug)]
 pub struct Config {
     pub(crate) path: PathBuf,
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Content,
     pub(crate) file: File,
     pub(crate) dev: Option<PathBuf>,
     pub(crate) audit: audit::Settings,
@@ -34,13 +35,8 @@ pub struct Config {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {path}: {cause}", path = .path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
+    #[error("cannot read the configuration file {0}")]
+    Read(#[from] FileFault),
     /// The file has faults: all of them.
     #[error("the configuration file {path} has faults:\n{faults}", path = .path.display())]
     Faults {
@@ -59,10 +55,7 @@ impl TryFrom<RunArgs> for Config {
 
     fn try_from(args: RunArgs) -> Result<Self, ConfigError> {
         let path = args.config;
-        let text = std::fs::read(&path).map_err(|cause| ConfigError::Read {
-            path: path.clone(),
-            cause,
-        })?;
+        let text = file_watch::read(&path)?;
         let file =
             file::read(&String::from_utf8_lossy(&text)).map_err(|faults| ConfigError::Faults {
                 path: path.clone(),

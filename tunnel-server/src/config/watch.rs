@@ -1,10 +1,11 @@
 //! Takes over changes of the configuration file and of the certificate.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use service_kit::file_watch::FileWatch;
-use service_kit::tls::ReloadingCertificate;
+use service_kit::file_watch::{Content, Event, FileFault, FileWatch};
+use service_kit::tasks::blocking;
+use service_kit::tls::{Pem, ReloadingCertificate};
 
 use super::file::{self, CertificateFiles, File};
 use crate::access::file_store::FileStore;
@@ -19,73 +20,120 @@ pub(crate) struct InForce {
     pub(crate) metrics: Metrics,
 }
 
-/// Watches until it is dropped. A file with faults is refused whole: each fault
-/// is logged, and the last good one stays.
+/// Watches until it is dropped. Whatever is wrong with a file is told once, and the
+/// last good one stays.
 pub(crate) async fn watch(
     path: PathBuf,
-    text: Vec<u8>,
+    text: Content,
     started_with: File,
     certificate_files: CertificateFiles,
     in_force: InForce,
 ) {
-    let InForce {
-        store,
-        limits,
-        certificate,
-        metrics,
-    } = in_force;
-    let configuration = async {
-        let mut watch = FileWatch::new(&path, text);
-        loop {
-            let text = String::from_utf8_lossy(watch.changed().await).into_owned();
-            match file::read(&text) {
-                Ok(file) => {
-                    if !file.starts_as(&started_with) {
-                        tracing::warn!(
-                            "listeners, domains and the certificate's paths are taken over at the next start only"
-                        );
-                    }
-                    let (clusters, callers) = (file.access.clusters(), file.access.callers());
-                    store.replace(file.access);
-                    limits.change(file.limits);
-                    metrics.reload(Reload::Applied);
-                    tracing::info!(path = %path.display(), clusters, callers, "configuration taken over");
-                }
-                Err(faults) => {
-                    metrics.reload(Reload::Refused);
-                    tracing::error!(path = %path.display(), "configuration refused, the last good one stays:\n{faults}");
-                }
-            }
-        }
-    };
-    let certificates = async {
-        let CertificateFiles {
-            certificate: chain,
-            key,
-        } = &certificate_files;
-        let (mut chain_watch, mut key_watch) = (watch_of(chain).await, watch_of(key).await);
-        loop {
-            // Whichever is written last makes the two fit.
-            tokio::select! {
-                _ = chain_watch.changed() => {}
-                _ = key_watch.changed() => {}
-            }
-            match certificate.reload(chain, key) {
-                Ok(()) => {
-                    metrics.certificate(certificate.expires());
-                    tracing::info!(path = %chain.display(), "certificate taken over");
-                }
-                Err(error) => {
-                    metrics.certificate_refused();
-                    tracing::error!(%error, "certificate refused, the last good one stays");
-                }
-            }
-        }
-    };
-    tokio::join!(configuration, certificates);
+    tokio::join!(
+        follow_configuration(path, text, started_with, &in_force),
+        follow_certificate(certificate_files, &in_force)
+    );
 }
 
-async fn watch_of(path: &Path) -> FileWatch {
-    let content = tokio::fs::read(path).await.unwrap_or_default();
-    FileWatch::new(path, content)
+/// A file with faults is refused whole, and each fault is logged.
+async fn follow_configuration(
+    path: PathBuf,
+    text: Content,
+    started_with: File,
+    in_force: &InForce,
+) {
+    let mut watch = FileWatch::with_contents(&[&path], [text.as_slice()]);
+    drop(text);
+    let shown = path.display();
+    // Of what was read last, which may be unreadable now.
+    let mut is_good = true;
+    loop {
+        let contents = match watch.next().await {
+            Event::Changed(contents) => contents,
+            Event::Restored => {
+                in_force.metrics.configuration_is_current(is_good);
+                tracing::info!(path = %shown, "the configuration file can be read again, and is what it was");
+                continue;
+            }
+            Event::Faulty(fault) => {
+                in_force.metrics.configuration_is_current(false);
+                tracing::error!(%fault, "the configuration file cannot be read, the last good one stays");
+                continue;
+            }
+        };
+        // A file of many clusters takes long.
+        let read = blocking(move || {
+            let text = contents.first().map_or(&[][..], |content| content);
+            file::read(&String::from_utf8_lossy(text))
+        });
+        let read = read.await;
+        is_good = read.is_ok();
+        match read {
+            Ok(file) => apply(file, &started_with, in_force, &path),
+            Err(faults) => {
+                in_force.metrics.reload(Reload::Refused);
+                tracing::error!(path = %shown, "configuration refused, the last good one stays:\n{faults}");
+            }
+        }
+    }
+}
+
+fn apply(file: File, started_with: &File, in_force: &InForce, path: &std::path::Path) {
+    if !file.starts_as(started_with) {
+        tracing::warn!(
+            "listeners, domains and the certificate's paths are taken over at the next start only"
+        );
+    }
+    let (clusters, callers) = (file.access.clusters(), file.access.callers());
+    in_force.store.replace(file.access);
+    in_force.limits.change(file.limits);
+    in_force.metrics.reload(Reload::Applied);
+    tracing::info!(path = %path.display(), clusters, callers, "configuration taken over");
+}
+
+/// The certificate and its key belong together, and are looked at together.
+async fn follow_certificate(files: CertificateFiles, in_force: &InForce) {
+    let CertificateFiles { certificate, key } = &files;
+    let InForce {
+        metrics,
+        certificate: in_use,
+        ..
+    } = in_force;
+    let mut watch = FileWatch::new(&[certificate, key]);
+    let refused = |fault: &dyn std::fmt::Display| {
+        metrics.certificate_refused();
+        tracing::error!(error = %fault, "certificate refused, the last good one stays");
+    };
+    let mut is_good = true;
+    loop {
+        let contents = match watch.next().await {
+            Event::Changed(contents) => contents,
+            Event::Restored => {
+                if is_good {
+                    metrics.certificate(in_use.expires());
+                }
+                tracing::info!(path = %certificate.display(), "the certificate's files can be read again, and are what they were");
+                continue;
+            }
+            Event::Faulty(fault) => {
+                refused(&fault as &FileFault);
+                continue;
+            }
+        };
+        let pem = |path, at: usize| Pem {
+            path,
+            content: contents.get(at).map_or(&[], |content| content),
+        };
+        let taken = in_use.replace(pem(certificate, 0), pem(key, 1));
+        is_good = taken.is_ok();
+        match taken {
+            Ok(is_new) => {
+                metrics.certificate(in_use.expires());
+                if is_new {
+                    tracing::info!(path = %certificate.display(), "certificate taken over");
+                }
+            }
+            Err(error) => refused(&error),
+        }
+    }
 }
