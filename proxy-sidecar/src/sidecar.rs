@@ -139,10 +139,11 @@ impl Sidecar {
 
         let proxy = self.proxy.clone();
         let drain_connections = draining.clone();
-        let serve = move |stream, peer: SocketAddr| {
+        let serve = move |stream, peer: SocketAddr, place| {
             let proxy = proxy.clone();
             let draining = drain_connections.clone();
             async move {
+                let _place = place;
                 let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
                 let service = service_fn(move |request| proxy.clone().serve(request, peer.ip()));
                 if let Err(error) = serve_http1(&http(), io, service, &draining).await {

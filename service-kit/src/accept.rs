@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Spawner;
@@ -15,8 +15,21 @@ use crate::tasks::Spawner;
 /// connection ends, and until then accept returns at once.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
+/// A connection's place among those that may be open. Belongs to whatever keeps the
+/// connection longest: an upgraded one outlives the task that served it.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl From<OwnedSemaphorePermit> for Place {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: permit }
+    }
+}
+
 /// Accepts until `stop`; each connection runs in a task of its own. At most
-/// `limit` are open: further ones wait in the listener's backlog.
+/// `limit` have a place: further ones wait in the listener's backlog.
 pub async fn accept_loop<S, F>(
     listener: TcpListener,
     limit: usize,
@@ -24,7 +37,7 @@ pub async fn accept_loop<S, F>(
     stop: CancellationToken,
     serve: S,
 ) where
-    S: Fn(TcpStream, SocketAddr) -> F,
+    S: Fn(TcpStream, SocketAddr, Place) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limit));
@@ -37,11 +50,7 @@ pub async fn accept_loop<S, F>(
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
                     }
-                    let connection = serve(stream, peer);
-                    spawner.spawn(async move {
-                        let _place = place;
-                        connection.await;
-                    });
+                    spawner.spawn(serve(stream, peer, place.into()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");

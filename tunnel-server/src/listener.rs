@@ -9,6 +9,7 @@ use http_relay::strict_http1::StrictHttp1;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use service_kit::accept::Place;
 use service_kit::http_server::{serve_http1, serve_http2};
 use service_kit::tasks::Spawner;
 use service_kit::write_stall::WriteStall;
@@ -21,6 +22,7 @@ use tunnel_protocol::limits::{
 };
 
 use crate::gateway;
+use crate::limits::OpenConnection;
 use crate::shared::Shared;
 
 /// Protocols that the listener speaks, in order of preference.
@@ -44,13 +46,16 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     tls: TlsAcceptor,
     stream: TcpStream,
-    peer: SocketAddr,
+    address: SocketAddr,
+    place: Place,
 ) {
-    let Some(peer) = shared.limits.connection(peer) else {
+    let open = OpenConnection {
+        _place: place,
+        _counted: shared.metrics.connection(),
+    };
+    let Some(peer) = shared.limits.connection(address, open) else {
         return shared.metrics.connection_refused();
     };
-    let _open = shared.metrics.connection();
-    let address = peer.address();
     let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS"),

@@ -195,8 +195,8 @@ impl Server {
 
         let stalling = shared.clone();
         side_tasks.spawner().spawn(async move {
-            let cut = |streams| stalling.metrics.stalled(streams);
-            stalling.stalls.watch(cut).await;
+            let tell = |look| stalling.metrics.stalled(look);
+            stalling.stalls.watch(tell).await;
         });
 
         let audit = shared.audit.clone();

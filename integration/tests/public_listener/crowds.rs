@@ -160,3 +160,35 @@ async fn said(chain: &Chain, message: &str) -> Result<()> {
     })
     .await
 }
+
+/// They outlive the task that served them, and take a file each.
+pub(crate) async fn links_and_upgraded_connections_count(
+    environment: Arc<Environment>,
+) -> Result<()> {
+    let chain = environment.chain().await?;
+    let open = async |count: f64| {
+        until("the count of connections", SOON, || async {
+            let open = chain.server.metric("tunnel_server_connections").await?;
+            Ok((open == Some(count)).then_some(()))
+        })
+        .await
+    };
+    open(1.0).await?;
+    // The API server takes WebSockets with an Origin only, and we but our own.
+    let lines = format!(
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://{}\r\n",
+        chain.host()
+    );
+    let mut caller = chain.raw_caller().await?;
+    let path = "/api/v1/namespaces?watch=true";
+    caller
+        .send(chain.raw_head(false, "GET", path, &lines))
+        .await?;
+    let head = caller.head().await?;
+    ensure!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    open(2.0).await?;
+    drop(caller);
+    open(1.0).await?;
+    chain.stop().await
+}

@@ -10,7 +10,8 @@ mod slow;
 use std::process::ExitCode;
 
 use crowds::{
-    a_crowd_from_one_address, out_of_files_the_listener_rests, proved_connections_are_the_callers,
+    a_crowd_from_one_address, links_and_upgraded_connections_count,
+    out_of_files_the_listener_rests, proved_connections_are_the_callers,
 };
 use floods::{a_flood_of_frames, a_header_block_without_end, more_resets_than_a_caller_needs};
 use integration::environment::Environment;
@@ -27,6 +28,7 @@ use slow::{
 fn main() -> ExitCode {
     let tests = tests![
         a_crowd_from_one_address,
+        links_and_upgraded_connections_count,
         out_of_files_the_listener_rests,
         proved_connections_are_the_callers,
         a_flood_of_frames,

@@ -23,7 +23,7 @@ use tunnel_protocol::header::{REQUEST_ID, request_id};
 
 use crate::access::authorize;
 use crate::audit::{Record, Start, as_asked};
-use crate::limits::Peer;
+use crate::limits::{Peer, Places};
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 use crate::{links, pages};
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
 async fn route(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     id: &HeaderValue,
 ) -> Response<RelayBody> {
     let target = framing::check(request.headers())
@@ -114,7 +114,7 @@ fn unrecorded(shared: &Shared, error: &GatewayError) -> Response<RelayBody> {
 async fn call(
     shared: &Arc<Shared>,
     mut request: Request<Incoming>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     id: &HeaderValue,
     target: &ClusterTarget,
     record: &mut Record,
@@ -133,7 +133,11 @@ async fn call(
     record.cluster(&cluster.name);
     let permit = authorize(shared.store.clone(), caller, cluster).await?;
     record.allowed(permit.grant());
-    let places = (callers_place, shared.limits.cluster(&target.name)?);
+    let places = Places {
+        _caller: callers_place,
+        _cluster: shared.limits.cluster(&target.name)?,
+        _connection: peer.clone(),
+    };
     let asked = upgrade::requested(request.headers())?;
     identity::replace(request.headers_mut(), peer.address().ip(), id);
     exchange::run(shared, permit, places, request, asked, target, record).await

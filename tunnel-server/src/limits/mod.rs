@@ -20,7 +20,7 @@ use address_block::AddressBlock;
 use open::{OpenCounts, OpenOne};
 use rate::Rate;
 
-pub(crate) use peer::Peer;
+pub(crate) use peer::{OpenConnection, Peer};
 pub(crate) use settings::{LimitSettings, Share};
 
 /// How often what is idle is forgotten.
@@ -101,10 +101,16 @@ impl LimitReached {
     }
 }
 
-/// A request's place among its caller's; held as long as it is open.
-pub(crate) type CallersPlace = OpenOne<Arc<str>>;
-/// A request's place among its cluster's; held as long as it is open.
-pub(crate) type ClustersPlace = OpenOne<ClusterName>;
+/// What a request takes as long as it is open.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Among its caller's requests.
+    pub(crate) _caller: OpenOne<Arc<str>>,
+    /// Among its cluster's.
+    pub(crate) _cluster: OpenOne<ClusterName>,
+    /// An upgraded connection outlives the task that served it.
+    pub(crate) _connection: Arc<Peer>,
+}
 
 impl Limits {
     pub(crate) fn new(settings: LimitSettings) -> Self {
@@ -126,7 +132,7 @@ impl Limits {
 
     /// A new connection; nothing where its address has too many that have not
     /// proved anything.
-    pub(crate) fn connection(&self, address: SocketAddr) -> Option<Peer> {
+    pub(crate) fn connection(&self, address: SocketAddr, open: OpenConnection) -> Option<Peer> {
         let limit = self
             .current
             .load()
@@ -134,7 +140,7 @@ impl Limits {
             .per_address
             .unproved_connections;
         let place = self.unproved.open(&address.ip().into(), limit)?;
-        Some(Peer::unproved(address, place))
+        Some(Peer::unproved(address, place, open))
     }
 
     /// Counts an authentication that failed.
@@ -152,7 +158,7 @@ impl Limits {
         &self,
         peer: &Peer,
         caller: &Arc<str>,
-    ) -> Result<CallersPlace, LimitReached> {
+    ) -> Result<OpenOne<Arc<str>>, LimitReached> {
         let current = self.current.load();
         let LimitSettings {
             per_caller,
@@ -176,7 +182,10 @@ impl Limits {
     }
 
     /// A request that may go to the cluster.
-    pub(crate) fn cluster(&self, cluster: &ClusterName) -> Result<ClustersPlace, LimitReached> {
+    pub(crate) fn cluster(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<OpenOne<ClusterName>, LimitReached> {
         let current = self.current.load();
         current
             .clusters
@@ -204,6 +213,10 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::gauge::Gauge;
+    use service_kit::metrics::Counted;
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     fn limits(settings: LimitSettings) -> Limits {
@@ -211,7 +224,12 @@ mod tests {
     }
 
     fn peer(limits: &Limits) -> Option<Peer> {
-        limits.connection(([192, 0, 2, 1], 1).into())
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let open = OpenConnection {
+            _place: place.into(),
+            _counted: Counted::new(&Gauge::default()),
+        };
+        limits.connection(([192, 0, 2, 1], 1).into(), open)
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use service_kit::accept::Place;
+use service_kit::metrics::Counted as CountedInGauge;
+
 use super::address_block::AddressBlock;
 use super::open::OpenOne;
 
@@ -12,6 +15,16 @@ use super::open::OpenOne;
 pub(crate) struct Peer {
     address: SocketAddr,
     counted: Mutex<Counted>,
+    _open: OpenConnection,
+}
+
+/// What an open connection takes; upgraded ones and links hold it to their end.
+#[derive(Debug)]
+pub(crate) struct OpenConnection {
+    /// Of the listener.
+    pub(crate) _place: Place,
+    /// In the metrics.
+    pub(crate) _counted: CountedInGauge,
 }
 
 #[derive(Debug)]
@@ -26,10 +39,15 @@ enum Counted {
 }
 
 impl Peer {
-    pub(super) fn unproved(address: SocketAddr, place: OpenOne<AddressBlock>) -> Self {
+    pub(super) fn unproved(
+        address: SocketAddr,
+        place: OpenOne<AddressBlock>,
+        open: OpenConnection,
+    ) -> Self {
         Self {
             address,
             counted: Mutex::new(Counted::Address(place)),
+            _open: open,
         }
     }
 
