@@ -19,6 +19,7 @@ pub mod endure;
 pub mod environment;
 pub mod gateway_crds;
 pub mod http1;
+pub mod http2_connection;
 pub mod http2_frames;
 pub mod http_version;
 pub mod kubeconfig;

@@ -46,6 +46,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// The connection itself, and what was read ahead of need.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.buffer)
+    }
+
     /// The connection itself. What was read ahead of need is lost.
     pub fn into_inner(self) -> S {
         self.stream
