@@ -18,6 +18,10 @@ const OURS: &[&str] = &[
     "tunnel_protocol",
 ];
 
+/// Crates that warn of what a peer does, once for each of its frames: a stranger
+/// could fill the log with it.
+const TALKATIVE: &[&str] = &["h2"];
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -55,6 +59,7 @@ pub fn init(args: &LogArgs) {
     let level = LevelFilter::from_level(args.log_level);
     let filter = Targets::new()
         .with_default(LevelFilter::from_level(args.log_level.min(Level::WARN)))
+        .with_targets(TALKATIVE.iter().map(|target| (*target, LevelFilter::ERROR)))
         .with_targets(OURS.iter().map(|target| (*target, level)));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
