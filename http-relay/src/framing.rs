@@ -2,7 +2,8 @@
 //! deleted from requests so that the next hop's are made from the body itself.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Request};
+use http_body::Body;
 use thiserror::Error;
 
 /// A message whose end could be read in two ways.
@@ -60,9 +61,22 @@ pub fn take(headers: &mut HeaderMap) -> Result<(), FramingError> {
     Ok(())
 }
 
+/// Says that a body of unknown length follows. Without it hyper's client sends a
+/// GET or HEAD without its body, and tells nobody.
+pub fn announce<B: Body>(request: &mut Request<B>) {
+    let body = request.body();
+    let unknown = !body.is_end_stream() && body.size_hint().exact().is_none();
+    if unknown && !request.headers().contains_key(CONTENT_LENGTH) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::{empty, full};
+    use crate::body_channel;
     use http::HeaderName;
 
     fn checked(lines: &[(&'static str, &'static str)]) -> Result<(), FramingError> {
@@ -103,6 +117,19 @@ mod tests {
                 Err(FramingError::Encoding),
                 "{encoding}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_body_of_unknown_length_is_announced() {
+        let (_writer, unknown) = body_channel::channel();
+        let mut request = Request::new(crate::body::pass(unknown));
+        announce(&mut request);
+        assert_eq!(request.headers()[TRANSFER_ENCODING], "chunked");
+        for body in [empty(), full("abc")] {
+            let mut request = Request::new(body);
+            announce(&mut request);
+            assert!(request.headers().is_empty());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
-use http_relay::RelayBody;
+use http_relay::{RelayBody, framing};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -135,6 +135,7 @@ impl Upstream {
             http_relay::headers::retain(headers, |name| !name.as_str().starts_with("impersonate-"));
             headers.extend(self.impersonation.clone());
         }
+        framing::announce(&mut request);
         let response = self.client.request(request).await?;
         if response.status() == StatusCode::UNAUTHORIZED && ours {
             self.credential.refresh();

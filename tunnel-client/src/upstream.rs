@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_relay::RelayBody;
 use http_relay::body::error_chain;
+use http_relay::{RelayBody, framing};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -91,6 +91,7 @@ impl Upstream {
         if let Some(secret) = &self.secret {
             headers.insert(SIDECAR_SECRET, secret.header()?);
         }
+        framing::announce(&mut request);
         let response = self.client.request(request).await.map_err(|error| {
             let cause = error_chain(&error);
             if error.is_connect() {
