@@ -17,9 +17,9 @@ use tokio::time::sleep;
 use tunnel_protocol::ClusterName;
 
 use address_block::AddressBlock;
-use open::{OpenCounts, OpenOne};
 use rate::Rate;
 
+pub(crate) use open::{OpenCounts, OpenOne};
 pub(crate) use peer::{OpenConnection, Peer};
 pub(crate) use settings::{LimitSettings, Share};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts by key; a key with nothing open takes no memory.
 #[derive(Debug)]
-pub(super) struct OpenCounts<K: Eq + Hash>(Arc<Mutex<HashMap<K, u32>>>);
+pub(crate) struct OpenCounts<K: Eq + Hash>(Arc<Mutex<HashMap<K, u32>>>);
 
 /// One of them; counts until it is dropped.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl<K: Eq + Hash> Default for OpenCounts<K> {
 
 impl<K: Clone + Eq + Hash> OpenCounts<K> {
     /// One more, or nothing where `limit` are open already; 0 is no limit.
-    pub(super) fn open(&self, key: &K, limit: u32) -> Option<OpenOne<K>> {
+    pub(crate) fn open(&self, key: &K, limit: u32) -> Option<OpenOne<K>> {
         let key = key.clone();
         let mut counts = lock(&self.0);
         // Looked up first, so that what is refused leaves no entry behind.

@@ -9,14 +9,14 @@ use http_relay::{RelayBody, status};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
-use tunnel_protocol::Failure;
 use tunnel_protocol::handshake::{Hello, HelloError, Refusal, UPGRADE_TOKEN, mark_answer};
 use tunnel_protocol::token::{Token, TokenKind};
+use tunnel_protocol::{ClusterName, Failure};
 
 use super::keeper::{Accepted, keep};
 use crate::access::{Cluster, StoreError};
 use crate::audit::{LinkRecord, Unavailable};
-use crate::limits::Peer;
+use crate::limits::{OpenCounts, OpenOne, Peer};
 use crate::metrics::Handshake;
 use crate::shared::Shared;
 
@@ -25,18 +25,28 @@ use crate::shared::Shared;
 const CONCURRENT: usize = 64;
 /// Links of one cluster: some for each of a few pods. One token must not be able
 /// to take all of the server's connections.
-const LINKS_PER_CLUSTER: usize = 32;
+const LINKS_PER_CLUSTER: u32 = 32;
 /// Told to a client that came at a bad moment, seconds; it adds its own jitter.
 const COME_BACK: u32 = 1;
 
-/// Bounds handshakes.
-pub(crate) struct Handshakes(Arc<Semaphore>);
+/// Bounds handshakes, and what comes of them.
+pub(crate) struct Handshakes {
+    at_once: Semaphore,
+    links: OpenCounts<ClusterName>,
+}
 
 impl Default for Handshakes {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(CONCURRENT)))
+        Self {
+            at_once: Semaphore::new(CONCURRENT),
+            links: OpenCounts::default(),
+        }
     }
 }
+
+/// A link's place among its cluster's; taken by the handshake, before the link is
+/// registered, so that none of many at once is overlooked.
+pub(super) type LinksPlace = OpenOne<ClusterName>;
 
 /// A refusal and what a person should know.
 struct Refused(Refusal, String);
@@ -56,7 +66,7 @@ pub(crate) async fn accept(
         .await
         .map_err(|refused| slowed(shared, peer, refused))
     {
-        Ok((hello, token, cluster)) => {
+        Ok((hello, token, cluster, place)) => {
             shared.metrics.handshake(Handshake::Accepted);
             peer.proved_as_connector();
             let id = shared.next_link_id();
@@ -68,6 +78,7 @@ pub(crate) async fn accept(
                 cluster,
                 id,
                 peer: peer.clone(),
+                place,
             };
             let upgrade = hyper::upgrade::on(request);
             shared
@@ -103,7 +114,7 @@ fn slowed(shared: &Shared, peer: &Peer, refused: Refused) -> Refused {
 async fn check(
     shared: &Shared,
     request: &Request<Incoming>,
-) -> Result<(Hello, Token, Arc<Cluster>), Refused> {
+) -> Result<(Hello, Token, Arc<Cluster>, LinksPlace), Refused> {
     let malformed = |message: &str| Refused(Refusal::Malformed, message.to_owned());
     let headers = request.headers();
     let asks = request.method() == Method::GET
@@ -122,7 +133,7 @@ async fn check(
     if shared.draining.is_cancelled() {
         return Err(Refused(Refusal::Draining, "this server is ending".into()));
     }
-    let Ok(_place) = shared.handshakes.0.try_acquire() else {
+    let Ok(_place) = shared.handshakes.at_once.try_acquire() else {
         return Err(Refused(
             Refusal::Busy,
             "too many connectors arrive at once".into(),
@@ -159,13 +170,14 @@ async fn check(
         );
         return Err(Refused(Refusal::Subdomain, message));
     }
-    if shared.registry.count(&cluster.name) >= LINKS_PER_CLUSTER {
-        return Err(Refused(
-            Refusal::Busy,
-            format!("cluster {} has {LINKS_PER_CLUSTER} links", cluster.name),
-        ));
-    }
-    Ok((hello, token, cluster))
+    let links = &shared.handshakes.links;
+    let place = links
+        .open(&cluster.name, LINKS_PER_CLUSTER)
+        .ok_or_else(|| {
+            let message = format!("cluster {} has {LINKS_PER_CLUSTER} links", cluster.name);
+            Refused(Refusal::Busy, message)
+        })?;
+    Ok((hello, token, cluster, place))
 }
 
 fn switching() -> Response<RelayBody> {

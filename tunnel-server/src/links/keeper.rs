@@ -24,6 +24,7 @@ use tunnel_protocol::limits::{
 };
 use tunnel_protocol::token::TokenHash;
 
+use super::handshake::LinksPlace;
 use super::link::{Link, LinkName};
 use super::stream_tasks::StreamTasks;
 use crate::access::{Cluster, connector_revoked};
@@ -46,6 +47,8 @@ pub(super) struct Accepted {
     pub(super) id: u64,
     /// Counts as long as the link lives.
     pub(super) peer: Arc<Peer>,
+    /// As does its place.
+    pub(super) place: LinksPlace,
 }
 
 /// Runs as long as the link lives.
@@ -76,6 +79,7 @@ async fn serve(
         cluster,
         id,
         peer: _peer,
+        place: _place,
     } = accepted;
     // Before the token is trusted for the link's life, so that no change between
     // the handshake and here is missed.

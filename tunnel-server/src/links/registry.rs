@@ -55,13 +55,6 @@ impl Registry {
         self.links.clone()
     }
 
-    /// How many links a cluster has.
-    pub(crate) fn count(&self, cluster: &ClusterName) -> usize {
-        self.lock()
-            .get(cluster)
-            .map_or(0, |entry| entry.links.len())
-    }
-
     /// Registers a link. Of one instance only the newest generation stays: the
     /// client has dialled anew because its older connection is dead, which the
     /// server may not have noticed yet. A draining link ends by itself.
