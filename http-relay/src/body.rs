@@ -65,6 +65,7 @@ pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
 pub struct Meter {
     bytes: AtomicU64,
     finished: AtomicBool,
+    broken: AtomicBool,
 }
 
 impl Meter {
@@ -76,6 +77,11 @@ impl Meter {
     /// Whether the body came to its proper end.
     pub fn finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
+    }
+
+    /// Whether the side it came from failed.
+    pub fn broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Adds bytes that did not go through a [`relay`]ed body.
@@ -127,7 +133,10 @@ where
                 }
                 Some(Ok(frame))
             }
-            Some(Err(error)) => Some(Err(RelayError::cut(&error))),
+            Some(Err(error)) => {
+                this.meter.broken.store(true, Ordering::Relaxed);
+                Some(Err(RelayError::cut(&error)))
+            }
             None => match this
                 .expected
                 .and_then(|length| length.checked_sub(this.meter.bytes()))

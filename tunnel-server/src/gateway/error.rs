@@ -25,6 +25,8 @@ pub(crate) enum GatewayError {
     Framing(#[from] FramingError),
     #[error("malformed request: {0}")]
     Upgrade(#[from] UnsupportedUpgrade),
+    #[error("malformed request: its body is cut or malformed")]
+    Cut,
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]
@@ -56,6 +58,7 @@ impl GatewayError {
         match self {
             Self::Framing(_)
             | Self::Upgrade(_)
+            | Self::Cut
             | Self::Target(TargetError::Malformed(_) | TargetError::Ambiguous(_)) => {
                 Failure::BadRequest
             }
@@ -94,6 +97,7 @@ impl GatewayError {
             Self::Denied(Denied::Forbidden { .. }) | Self::Revoked(_) => Some(Decision::Denied),
             Self::Denied(Denied::Store(_))
             | Self::Store(_)
+            | Self::Cut
             | Self::NoLink(_)
             | Self::Timeout(_)
             | Self::Answer(_) => None,
@@ -154,7 +158,7 @@ impl GatewayError {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // The rest of the connection cannot be trusted to be requests.
-            Self::Framing(_) | Self::Upgrade(_) => {
+            Self::Framing(_) | Self::Upgrade(_) | Self::Cut => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -114,7 +114,13 @@ pub(crate) async fn run(
     let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
     let over_http2 = version == Version::HTTP_2;
     let (response, slot, link) = tokio::select! {
-        opened = shared.registry.open(&permit, link_request, over_http2) => opened?,
+        opened = shared.registry.open(&permit, link_request, over_http2) => {
+            // The stream is reset with its body: no fault of the link's.
+            opened.map_err(|error| match record.sent.broken() {
+                true => GatewayError::Cut,
+                false => error.into(),
+            })?
+        }
         () = overdue(&uri, limit, record.sent.clone()) => return Err(GatewayError::Timeout(limit)),
         reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
     };
