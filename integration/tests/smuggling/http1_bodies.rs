@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use integration::environment::Environment;
 
 use crate::requests::chunked;
-use crate::stage::{Stage, answers};
+use crate::stage::{Stage, answers, is_status};
 
 /// What stands behind the head of a chunked request.
 const BODIES: &[(&str, &str)] = &[
@@ -84,9 +84,11 @@ async fn cut(stage: &Stage, body: &str) -> Result<()> {
     let sent = [good, head, body.to_owned(), stage.smuggled()].concat();
     caller.send(sent).await?;
     let (answers, _) = answers(&mut caller).await?;
-    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-    let fine = matches!(&statuses[..], [200] | [200, 400..=599]);
-    ensure!(fine, "{statuses:?}");
+    match &answers[..] {
+        [good] => ensure!(good.status == 200, "{answers:?}"),
+        [good, refusal] if good.status == 200 => is_status(refusal, 400)?,
+        _ => anyhow::bail!("{answers:?}"),
+    }
     stage
         .nothing_else_came(&[("/good".to_owned(), Vec::new())])
         .await

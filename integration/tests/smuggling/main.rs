@@ -2,20 +2,24 @@
 //! framed, routed or answered in two ways ends at the edge with a 400 or a clean
 //! close, and what the upstream gets are exactly the requests that were made.
 
+mod generated;
 mod http1_bodies;
 mod http1_heads;
 mod http1_targets;
 mod http1_upgrades;
+mod http2;
 mod requests;
 mod stage;
 mod witness;
 
 use std::process::ExitCode;
 
+use generated::requests_of_good_and_bad_parts;
 use http1_bodies::{bodies_that_end_in_two_ways, bodies_that_hold_requests};
 use http1_heads::heads_that_read_in_two_ways;
 use http1_targets::targets_that_read_in_two_ways;
 use http1_upgrades::bytes_behind_a_refused_upgrade;
+use http2::{http2_bodies_that_lie, http2_heads_that_lie};
 use integration::{suite, tests};
 
 fn main() -> ExitCode {
@@ -25,5 +29,8 @@ fn main() -> ExitCode {
         bytes_behind_a_refused_upgrade,
         bodies_that_end_in_two_ways,
         bodies_that_hold_requests,
+        http2_heads_that_lie,
+        http2_bodies_that_lie,
+        requests_of_good_and_bad_parts,
     ])
 }

@@ -21,8 +21,6 @@ pub(crate) struct Witness {
 #[derive(Default)]
 struct Seen {
     requests: Vec<Request>,
-    /// All that came, of all connections.
-    bytes: Vec<u8>,
     /// What could not be read as requests.
     faults: Vec<String>,
 }
@@ -48,11 +46,6 @@ impl Witness {
     /// its upstream is there.
     pub(crate) fn take(&self) -> Vec<Request> {
         std::mem::take(&mut self.lock().requests)
-    }
-
-    /// All bytes so far that stand in no request's body, as text.
-    pub(crate) fn bytes(&self) -> String {
-        String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
     /// What came and was no request.
@@ -81,14 +74,9 @@ async fn answer_all(mut stream: TcpStream, seen: &Mutex<Seen>) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
-        let before = buffer.len();
         if stream.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
-        seen.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .bytes
-            .extend_from_slice(&buffer[before..]);
         loop {
             let (request, length) = match http1::request(&buffer) {
                 Ok(Some(whole)) => whole,
