@@ -62,10 +62,12 @@ pub struct FileWatch {
 type Fingerprint = Vec<[u8; 32]>;
 type Reading = Result<(Vec<Content>, Fingerprint), FileFault>;
 
-/// What changes when a file is written or replaced; cheaper than its content.
+/// What changes when a file is written, replaced or forbidden; cheaper than its
+/// content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
-    modified: Option<SystemTime>,
+    /// Seconds and nanoseconds since 1970.
+    changed: (i64, i64),
     inode: u64,
     len: u64,
 }
@@ -206,21 +208,18 @@ impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self {
-            modified: metadata.modified().ok(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
             len: metadata.len(),
         })
     }
 
     fn is_old(&self) -> bool {
-        let Some(modified) = self.modified else {
+        let Ok(since_1970) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) else {
             return false;
         };
-        let now = SystemTime::now();
-        let distance = now
-            .duration_since(modified)
-            .or_else(|_| modified.duration_since(now));
-        distance.is_ok_and(|distance| distance > CLOCK_TICKS)
+        let now = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+        now.abs_diff(self.changed.0) > CLOCK_TICKS.as_secs()
     }
 }
 
