@@ -14,7 +14,7 @@ use crate::stage::{Pages, Stage};
 pub(crate) const PAGE: &str = "/attacks";
 
 /// Attacks that can read where nothing protects.
-const READ: [&str; 15] = [
+const READ: [&str; 17] = [
     "events",
     "fetch",
     "fetch_delete",
@@ -28,6 +28,8 @@ const READ: [&str; 15] = [
     "script_module",
     "script_worker",
     "socket",
+    "socket_own_token",
+    "socket_protocol",
     "style",
     "xhr",
 ];
@@ -86,12 +88,23 @@ pub(crate) async fn must_have_worked(site: &Site, below: &str, report: &Report) 
 }
 
 /// All were refused by the server, and nothing was read; that nothing came to the
-/// cluster is its site's to tell.
-pub(crate) async fn must_have_failed(stage: &Stage, below: &str, report: &Report) -> Result<()> {
+/// cluster is its site's to tell. `adds_token`: as the browser does.
+pub(crate) async fn must_have_failed(
+    stage: &Stage,
+    below: &str,
+    report: &Report,
+    adds_token: bool,
+) -> Result<()> {
     ensure!(report.len() > READ.len(), "no attacks: {report:?}");
     for (name, read) in report {
         ensure!(read.is_none(), "{name} read {read:?}");
-        stage.refused(&format!("{below}/{name}")).await?;
+        let path = format!("{below}/{name}");
+        if name == "socket_own_token" && !adds_token {
+            // Whose page it is says nothing then, but the token is none.
+            stage.ended(&path, 401, "unauthenticated").await?;
+        } else {
+            stage.refused(&path).await?;
+        }
     }
     Ok(())
 }

@@ -101,7 +101,8 @@ const attacks = {
     events.onerror = error => end(failed, error);
   }),
   socket: url => socket(url),
-  socket_protocol: url => socket(url, ['v5.channel.k8s.io', 'base64url.bearer.authorization.k8s.io.bm9uZQ']),
+  socket_protocol: url => socket(url, ['v5.channel.k8s.io', 'channel.k8s.io']),
+  socket_own_token: url => socket(url, ['v5.channel.k8s.io', 'base64url.bearer.authorization.k8s.io.bm9uZQ']),
   ping: async url => { add('a', { href: '#', ping: url }).click(); return null; },
 };
 

@@ -21,7 +21,7 @@ pub(crate) async fn a_clusters_page_cannot_reach_another_cluster(
     for (base, below) in [(OTHER, "/by-host"), (OTHER_BY_PATH, "/by-path")] {
         let tab = browser.tab().await?;
         let report = attack(&tab, PROD, &format!("{base}{below}")).await?;
-        must_have_failed(&stage, below, &report).await?;
+        must_have_failed(&stage, below, &report, true).await?;
         must_be_untouched(&stage.other, below)?;
     }
     // Itself it can, and that it may.

@@ -98,15 +98,20 @@ impl Stage {
     /// Waits until the server has refused a request for that path because of whose
     /// page it came from.
     pub(crate) async fn refused(&self, path: &str) -> Result<()> {
-        until(&format!("a refusal of {path}"), SOON, || async {
+        self.ended(path, 403, "cross-origin").await
+    }
+
+    /// Waits until a request for that path has ended so.
+    pub(crate) async fn ended(&self, path: &str, status: u16, outcome: &str) -> Result<()> {
+        until(&format!("{outcome} of {path}"), SOON, || async {
             let lines = self.chain.server.log_lines();
-            let refused = lines.iter().any(|line| {
+            let ended = lines.iter().any(|line| {
                 line["event"] == "request"
                     && line["path"] == path
-                    && line["outcome"] == "cross-origin"
-                    && line["status"] == 403
+                    && line["outcome"] == outcome
+                    && line["status"] == status
             });
-            Ok(refused.then_some(()))
+            Ok(ended.then_some(()))
         })
         .await
     }

@@ -44,6 +44,15 @@ pub(crate) async fn caller(
     Ok((caller, by))
 }
 
+/// Whether the credential is among the subprotocols and nowhere else: a page that
+/// opens a WebSocket names those itself, while headers may be added to whatever any
+/// page asks for.
+pub(crate) fn is_the_pages_own(headers: &HeaderMap) -> bool {
+    !headers.contains_key(AUTHORIZATION)
+        && tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
+            .any(|protocol| protocol.starts_with(BEARER_PROTOCOL))
+}
+
 fn credential(headers: &HeaderMap) -> Result<(Token, AuthenticatedBy), Unauthenticated> {
     let authorizations = headers
         .get_all(AUTHORIZATION)

@@ -3,12 +3,15 @@
 //! gets nothing but what a link can do: show a page in a tab of its own.
 //!
 //! Programs send none of these headers, or like Python's websocket-client their
-//! server's own origin.
+//! server's own origin. A WebSocket whose page shows a token of its own, as a
+//! platform's console does, rests on nothing that the browser adds: it may be
+//! anybody's.
 
 use http::header::{HeaderName, ORIGIN, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use thiserror::Error;
 
+use super::authenticate::is_the_pages_own;
 use super::target::{TargetError, authority};
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -34,10 +37,14 @@ pub(crate) enum CrossOrigin {
 /// Refuses what another origin's page made a browser send.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), CrossOrigin> {
     let headers = request.headers();
+    let upgrades = headers.contains_key(UPGRADE);
+    if upgrades && request.method() == Method::GET && is_the_pages_own(headers) {
+        return Ok(());
+    }
     let own = without_default_port(authority(request)?);
     let foreign = |origin: &HeaderValue| !is_origin(origin, &own);
     let changes = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if (changes || headers.contains_key(UPGRADE)) && headers.get_all(ORIGIN).iter().any(foreign) {
+    if (changes || upgrades) && headers.get_all(ORIGIN).iter().any(foreign) {
         return Err(CrossOrigin::Origin);
     }
     // Browsers before 2023 do not say it; what the line above leaves to them can
@@ -152,6 +159,39 @@ mod tests {
             let got = checked("GET", HOSTNAME, &[origin, WEBSOCKET]);
             assert_eq!(got, Err(CrossOrigin::Origin));
             assert_eq!(checked("GET", HOSTNAME, &[origin]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_socket_with_a_token_of_its_page_is_anybodys() {
+        let token = (
+            "sec-websocket-protocol",
+            "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.eA",
+        );
+        let added = ("authorization", "Bearer x");
+        let site = ("sec-fetch-site", "cross-site");
+        assert_eq!(
+            checked("GET", HOSTNAME, &[EVIL, site, WEBSOCKET, token]),
+            Ok(())
+        );
+        for (method, lines) in [
+            ("GET", vec![EVIL, WEBSOCKET, token, added]),
+            ("GET", vec![EVIL, WEBSOCKET, added]),
+            ("POST", vec![EVIL, WEBSOCKET, token]),
+            ("GET", vec![site, token]),
+            (
+                "GET",
+                vec![
+                    EVIL,
+                    WEBSOCKET,
+                    ("sec-websocket-protocol", "v5.channel.k8s.io"),
+                ],
+            ),
+        ] {
+            assert!(
+                checked(method, HOSTNAME, &lines).is_err(),
+                "{method} {lines:?}"
+            );
         }
     }
 
