@@ -7,6 +7,7 @@ pub mod file_watch;
 pub mod http_server;
 pub mod metrics;
 pub mod open_files;
+pub mod paced_read;
 pub mod private_process;
 pub mod pulse;
 pub mod runtime;

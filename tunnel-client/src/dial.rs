@@ -9,6 +9,7 @@ use http_relay::body::error_chain;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use service_kit::paced_read::PacedRead;
 use service_kit::tls::{TlsError, client_config};
 use service_kit::write_stall::WriteStall;
 use thiserror::Error;
@@ -31,7 +32,7 @@ pub(crate) trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
 
 /// The connection that becomes a link.
-pub(crate) type Connection = WriteStall<TlsStream<Box<dyn Carrier>>>;
+pub(crate) type Connection = WriteStall<PacedRead<TlsStream<Box<dyn Carrier>>>>;
 
 /// Dials the server.
 pub(crate) struct Dialer {
@@ -111,7 +112,7 @@ impl Dialer {
                 self.secure(tls_name, &peer, carrier).await?
             }
         };
-        Ok(WriteStall::new(stream, WRITE_STALL))
+        Ok(WriteStall::new(PacedRead::new(stream), WRITE_STALL))
     }
 
     /// To the server's port, as the proxy resolves its name.

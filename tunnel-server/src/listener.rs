@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use service_kit::accept::Place;
 use service_kit::http_server::{serve_http1, serve_http2};
+use service_kit::paced_read::PacedRead;
 use service_kit::tasks::Spawner;
 use service_kit::write_stall::WriteStall;
 use tokio::net::TcpStream;
@@ -62,7 +63,7 @@ pub(crate) async fn serve(
         Err(_) => return tracing::debug!(peer = %address, "TLS took too long"),
     };
     let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = WriteStall::new(stream, WRITE_STALL);
+    let io = WriteStall::new(PacedRead::new(stream), WRITE_STALL);
     let (spawner, draining) = (shared.spawner.clone(), shared.draining.clone());
     let peer = Arc::new(peer);
     let begun = CancellationToken::new();
