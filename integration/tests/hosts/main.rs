@@ -3,6 +3,7 @@
 
 mod calls;
 mod forms;
+mod http2_paths;
 mod names;
 mod origins;
 mod paths;
@@ -13,6 +14,7 @@ mod stage;
 use std::process::ExitCode;
 
 use forms::{both_forms_of_every_url, own_paths_are_on_own_names_only};
+use http2_paths::paths_over_http2_that_are_none;
 use integration::{suite, tests};
 use names::{
     hosts_that_nobody_has, hosts_that_nobody_has_over_http2, malformed_hosts_and_targets,
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     suite::run(tests![
         the_same_request_by_host_and_by_path,
         ambiguous_paths_reach_no_link,
+        paths_over_http2_that_are_none,
         one_name_in_many_spellings,
         hosts_that_nobody_has,
         hosts_that_nobody_has_over_http2,
