@@ -46,7 +46,8 @@ impl Shared {
         self.link_ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Where callers reach a cluster: by hostname, then by path.
+    /// Where callers reach a cluster: by hostname, then by path. Without a slash at
+    /// the end, as some clients write their path behind it as it is.
     pub(crate) fn urls(&self, cluster: &ClusterName) -> Vec<String> {
         let base = &self.hosts.base;
         let port = if self.public_port == 443 {
@@ -56,7 +57,7 @@ impl Shared {
         };
         vec![
             format!("https://{cluster}.{base}{port}"),
-            format!("https://{base}{port}/clusters/{cluster}/"),
+            format!("https://{base}{port}/clusters/{cluster}"),
         ]
     }
 }
