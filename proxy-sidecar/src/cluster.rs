@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kube::Config as KubeConfig;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use service_kit::secret_file;
 use thiserror::Error;
 
 /// Why there is no cluster to call.
@@ -45,6 +46,7 @@ pub(crate) async fn load(
                 path: path.to_owned(),
                 cause: Box::new(cause),
             };
+            secret_file::warn_if_open(path);
             let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
             from_kubeconfig(kubeconfig, context).await.map_err(failed)?
         }
@@ -63,6 +65,9 @@ async fn inferred(context: Option<&str>) -> Result<KubeConfig, ClusterError> {
         path: variable.clone().unwrap_or("~/.kube/config".into()).into(),
         cause: Box::new(cause),
     };
+    // Several may be named, as in PATH.
+    let named = variable.iter().flat_map(std::env::split_paths);
+    named.for_each(|path| secret_file::warn_if_open(&path));
     match Kubeconfig::read() {
         Ok(kubeconfig) => from_kubeconfig(kubeconfig, context).await.map_err(failed),
         Err(cause) if context.is_some() || variable.is_some() => Err(failed(cause)),

@@ -7,9 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use http::HeaderMap;
+use service_kit::secret_file;
 use thiserror::Error;
 use tunnel_protocol::header::SIDECAR_SECRET;
 use tunnel_protocol::token::{Token, TokenHash, TokenKind};
+use zeroize::Zeroizing;
 
 /// Readable for the pod's group, in which tunnel-client is, too.
 const MODE: u32 = 0o440;
@@ -74,12 +76,13 @@ impl Secret {
 
 /// Nothing if there is no file, or no secret in it.
 fn read(path: &Path) -> io::Result<Option<Token>> {
-    let text = match std::fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let token = Token::parse(TokenKind::Sidecar, &text);
+    secret_file::warn_if_open(path);
+    let token = Token::parse(TokenKind::Sidecar, &String::from_utf8_lossy(&bytes));
     if let Err(error) = &token {
         tracing::warn!(file = %path.display(), %error, "the secret that is there is replaced");
     }

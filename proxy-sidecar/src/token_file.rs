@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use service_kit::{file_watch, secret_file};
 use thiserror::Error;
 
 /// As client-go: kept 60 s, read anew 10 s before that.
@@ -97,7 +98,10 @@ impl TokenFile {
             fault,
         };
         // A few kilobytes on tmpfs, once in 50 s: not worth a thread.
-        let text = std::fs::read_to_string(&self.path).map_err(|error| fault(error.to_string()))?;
+        secret_file::warn_if_open(&self.path);
+        let content =
+            file_watch::read(&self.path).map_err(|error| fault(error.fault.to_string()))?;
+        let text = String::from_utf8_lossy(&content);
         let token = text.trim();
         if token.is_empty() {
             return Err(fault("it is empty".into()));

@@ -8,6 +8,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::panic_hook;
+
 /// The crates whose events are shown at the level that is asked for.
 const OURS: &[&str] = &[
     "tunnel_server",
@@ -54,7 +56,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// Starts logging. A second call changes nothing, so that tests may call it.
+/// Starts logging, of panics too. A second call changes nothing, so that tests may call it.
 pub fn init(args: &LogArgs) {
     let level = LevelFilter::from_level(args.log_level);
     let filter = Targets::new()
@@ -70,5 +72,7 @@ pub fn init(args: &LogArgs) {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
     // Only fails where a subscriber is set already: a test's.
-    drop(started);
+    if started.is_ok() {
+        panic_hook::install();
+    }
 }

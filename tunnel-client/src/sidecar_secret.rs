@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use http::HeaderValue;
-use service_kit::file_watch::{Event, FileWatch};
+use service_kit::file_watch::{self, Event, FileFault, FileWatch};
+use service_kit::secret_file;
 use thiserror::Error;
 use tokio::sync::watch;
 use tunnel_protocol::token::{Token, TokenError, TokenKind};
@@ -19,11 +20,8 @@ pub(crate) struct SidecarSecret {
 /// There is no secret yet. Never holds one.
 #[derive(Debug, Error)]
 pub(crate) enum SidecarSecretError {
-    #[error("--sidecar-secret-file {path}: {cause}", path = .path.display())]
-    File {
-        path: PathBuf,
-        cause: std::io::Error,
-    },
+    #[error("--sidecar-secret-file {0}")]
+    File(#[from] FileFault),
     #[error("--sidecar-secret-file {path}: {cause}", path = .path.display())]
     Content { path: PathBuf, cause: TokenError },
 }
@@ -81,14 +79,11 @@ impl SidecarSecret {
     }
 
     fn read(&self) -> Result<HeaderValue, SidecarSecretError> {
-        let content = std::fs::read(&self.path).map_err(|cause| SidecarSecretError::File {
-            path: self.path.clone(),
-            cause,
-        })?;
-        self.parse(&content)
+        self.parse(&file_watch::read(&self.path)?)
     }
 
     fn parse(&self, content: &[u8]) -> Result<HeaderValue, SidecarSecretError> {
+        secret_file::warn_if_open(&self.path);
         let wrong = |cause| SidecarSecretError::Content {
             path: self.path.clone(),
             cause,

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use service_kit::file_watch::{self, FileFault};
+use service_kit::secret_file;
 use thiserror::Error;
 use tunnel_protocol::token::{Token, TokenError, TokenKind};
 
@@ -22,13 +24,8 @@ pub(crate) enum TokenSource {
 #[derive(Debug, Error)]
 pub enum TokenSourceError {
     /// The file cannot be read.
-    #[error("--token-file {path}: {cause}", path = .path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
+    #[error("--token-file {0}")]
+    File(#[from] FileFault),
     /// Neither is given.
     #[error("no connector token: name a file with --token-file, or set {TOKEN_VARIABLE}")]
     Missing,
@@ -42,15 +39,15 @@ impl TokenSource {
         let text = match self {
             // A hundred bytes, once an attempt: not worth a thread.
             Self::File(path) => {
-                std::fs::read_to_string(path).map_err(|cause| TokenSourceError::File {
-                    path: path.clone(),
-                    cause,
-                })?
+                secret_file::warn_if_open(path);
+                file_watch::read(path)?
             }
             Self::Environment => {
-                std::env::var(TOKEN_VARIABLE).map_err(|_| TokenSourceError::Missing)?
+                let text = std::env::var(TOKEN_VARIABLE).map_err(|_| TokenSourceError::Missing)?;
+                text.into_bytes().into()
             }
         };
+        let text = String::from_utf8_lossy(&text);
         Ok(Token::parse(TokenKind::Connector, &text)?)
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use service_kit::{exit, runtime, shutdown, telemetry, tls};
+use service_kit::{exit, private_process, runtime, shutdown, telemetry, tls};
 use tunnel_server::cli::{Cli, Command, RunArgs, check_config, new_token};
 use tunnel_server::{Config, Server};
 
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<()> {
+    private_process::make().context("cannot keep other processes out of this one")?;
     let cli = Cli::parse();
     tls::install_provider();
     match cli.command {

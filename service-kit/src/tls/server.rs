@@ -11,6 +11,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::parse_x509_certificate;
 
+use crate::secret_file;
+
 use super::{TlsError, content, provider, read};
 
 /// What was read from a file.
@@ -82,6 +84,7 @@ fn certified(certificate: Pem<'_>, key: Pem<'_>) -> Result<CertifiedKey, TlsErro
         let fault = "holds no certificate in PEM form";
         return Err(content(certificate.path, fault));
     }
+    secret_file::warn_if_open(key.path);
     let private = PrivateKeyDer::from_pem_slice(key.content)
         .map_err(|_| content(key.path, "holds no private key in PEM form"))?;
     CertifiedKey::from_der(chain, private, &provider()).map_err(|error| {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http_relay::stall_budget::StallBudget;
 use service_kit::file_watch::{self, Content, FileFault};
+use service_kit::secret_file;
 use thiserror::Error;
 
 use crate::audit;
@@ -55,6 +56,7 @@ impl TryFrom<RunArgs> for Config {
 
     fn try_from(args: RunArgs) -> Result<Self, ConfigError> {
         let path = args.config;
+        secret_file::warn_if_writable(&path);
         let text = file_watch::read(&path)?;
         let file =
             file::read(&String::from_utf8_lossy(&text)).map_err(|faults| ConfigError::Faults {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use service_kit::file_watch::{Content, Event, FileFault, FileWatch};
+use service_kit::secret_file;
 use service_kit::tasks::blocking;
 use service_kit::tls::{Pem, ReloadingCertificate};
 
@@ -61,6 +62,7 @@ async fn follow_configuration(
                 continue;
             }
         };
+        secret_file::warn_if_writable(&path);
         // A file of many clusters takes long.
         let read = blocking(move || {
             let text = contents.first().map_or(&[][..], |content| content);
