@@ -10,6 +10,7 @@ pub mod handshake;
 pub mod headers;
 mod input;
 pub mod path;
+pub mod strict_http1;
 pub mod token;
 
 /// A target: fails by panicking.
@@ -22,5 +23,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("handshake", handshake::run),
     ("headers", headers::run),
     ("path", path::run),
+    ("strict_http1", strict_http1::run),
     ("token", token::run),
 ];

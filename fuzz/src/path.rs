@@ -4,7 +4,7 @@
 use http::uri::Uri;
 use http::{HeaderValue, Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
-use request_info::ApiPath;
+use request_info::{ApiPath, RequestInfo};
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::limits::HANDSHAKE_PATH;
 use tunnel_server::gateway::target::{ClusterTarget, Target};
@@ -20,8 +20,13 @@ const EXTRA: &str = "10.0.0.1";
 pub fn run(bytes: &[u8]) {
     let (host, rest) = first_line(bytes);
     let (target, method) = first_line(rest);
-    if let Ok(path) = std::str::from_utf8(target) {
-        api_path(path.split('?').next().unwrap_or_default());
+    if let (Ok(target), Ok(method)) = (std::str::from_utf8(target), std::str::from_utf8(method)) {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        api_path(path);
+        request_info(method, path, query);
     }
     let (Ok(host), Ok(target)) = (HeaderValue::from_bytes(host), Uri::try_from(target)) else {
         return;
@@ -97,6 +102,20 @@ fn by_path(cluster: &ClusterTarget, target: &Uri) {
         }
     }
     assert_eq!(resolved.get(2).map(String::as_str), Some(name), "{decoded}");
+}
+
+/// What could be read in two ways is not read; what is read keeps to the path.
+fn request_info(method: &str, path: &str, query: Option<&str>) {
+    let Ok(read) = RequestInfo::read(method, path, query) else {
+        return;
+    };
+    assert!(ApiPath::read(path).is_ok(), "an ambiguous path is read");
+    assert!(!read.verb.is_empty());
+    if let Some(resource) = read.resource {
+        for part in [resource.namespace, resource.name, resource.resource] {
+            assert!(!matches!(part.as_str(), "." | ".."), "{part}");
+        }
+    }
 }
 
 /// Its words, written as a path again, are the same words.
