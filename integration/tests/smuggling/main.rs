@@ -2,6 +2,8 @@
 //! framed, routed or answered in two ways ends at the edge with a 400 or a clean
 //! close, and what the upstream gets are exactly the requests that were made.
 
+mod answers;
+mod bad_values;
 mod generated;
 mod http1_bodies;
 mod http1_heads;
@@ -14,6 +16,8 @@ mod witness;
 
 use std::process::ExitCode;
 
+use answers::{answers_in_the_sidecars_place, answers_of_an_api_server};
+use bad_values::values_that_http2_cannot_carry;
 use generated::requests_of_good_and_bad_parts;
 use http1_bodies::{bodies_that_end_in_two_ways, bodies_that_hold_requests};
 use http1_heads::heads_that_read_in_two_ways;
@@ -32,5 +36,8 @@ fn main() -> ExitCode {
         http2_heads_that_lie,
         http2_bodies_that_lie,
         requests_of_good_and_bad_parts,
+        answers_in_the_sidecars_place,
+        answers_of_an_api_server,
+        values_that_http2_cannot_carry,
     ])
 }
