@@ -20,9 +20,9 @@ use crate::bystander::{Bystander, PATH, caller_from};
 const CROWD: usize = 10_000;
 const CROWD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// What the server lets one address have by default.
-const LET_IN: f64 = 256.0;
+const LET_IN: f64 = 1024.0;
 /// For all connections of the crowd that are let in, bytes.
-const CROWDS_MEMORY: u64 = 64 * 1024 * 1024;
+const CROWDS_MEMORY: u64 = 128 * 1024 * 1024;
 
 pub(crate) async fn a_crowd_from_one_address(environment: Arc<Environment>) -> Result<()> {
     let chain = environment.chain().await?;

@@ -33,8 +33,10 @@ pub(crate) struct Share {
 }
 
 impl Default for LimitSettings {
-    /// Above what an API server takes in (400 and 200 requests at once are its
+    /// Requests: above what an API server takes in (400 and 200 at once are its
     /// own defaults), below what harms the other clusters of this server.
+    /// Connections: a platform that has restarted opens one for each of its
+    /// watches at once, and each is unproved for some milliseconds.
     fn default() -> Self {
         let share = Share {
             requests_per_second: 2000,
@@ -42,7 +44,7 @@ impl Default for LimitSettings {
         };
         Self {
             per_address: AddressLimits {
-                unproved_connections: 256,
+                unproved_connections: 1024,
                 failures_per_minute: 60,
             },
             per_caller: share,
