@@ -9,7 +9,9 @@ mod http1_bodies;
 mod http1_heads;
 mod http1_targets;
 mod http1_upgrades;
-mod http2;
+mod http2_bodies;
+mod http2_heads;
+mod http2_stream;
 mod requests;
 mod stage;
 mod witness;
@@ -23,7 +25,8 @@ use http1_bodies::{bodies_that_end_in_two_ways, bodies_that_hold_requests};
 use http1_heads::heads_that_read_in_two_ways;
 use http1_targets::targets_that_read_in_two_ways;
 use http1_upgrades::bytes_behind_a_refused_upgrade;
-use http2::{http2_bodies_that_lie, http2_heads_that_lie};
+use http2_bodies::http2_bodies_that_lie;
+use http2_heads::http2_heads_that_lie;
 use integration::{suite, tests};
 
 fn main() -> ExitCode {
