@@ -10,6 +10,9 @@ const TARGET: usize = 2048;
 /// Bytes that are shown of anything else. Kubernetes' names have 253 at most.
 const SHORT: usize = 256;
 
+/// Bytes of a parameter's name. What is longer is none.
+const LONGEST_NAME: usize = 32;
+
 /// Parameters whose values are no secrets, by the conventions of Kubernetes' API.
 const SHOWN: [&str; 26] = [
     "allowWatchBookmarks",
@@ -76,15 +79,18 @@ pub fn query(query: &str) -> String {
 }
 
 fn pair(pair: &str) -> String {
-    let Some((name, value)) = pair.split_once('=') else {
-        return part(pair);
-    };
-    let value = if SHOWN.contains(&name) {
-        part(value)
-    } else {
-        HIDDEN.to_owned()
-    };
-    format!("{}={value}", part(name))
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    if SHOWN.contains(&name) {
+        return match pair.len() == name.len() {
+            true => name.to_owned(),
+            false => format!("{name}={}", part(value)),
+        };
+    }
+    // Without a value it may be one itself; Base64 ends in equals signs.
+    if value.trim_matches('=').is_empty() || name.len() > LONGEST_NAME {
+        return HIDDEN.to_owned();
+    }
+    format!("{}={HIDDEN}", part(name))
 }
 
 /// What is percent-encoded, as it is written.
@@ -149,12 +155,13 @@ mod tests {
                 "command=sh&command=-c&container=app",
                 "command=…&command=…&container=app",
             ),
-            ("watch&x", "watch&x"),
+            ("watch&x&", "watch&…&…"),
+            ("c2VjcmV0==&x=", "…&…"),
             ("watch=eyJabc", "watch=eyJ…"),
             ("Watch=1&=x", "Watch=…&=…"),
             ("labelSelector=app%3Dx", "labelSelector=app%3Dx"),
             ("labelSelector=a%3D%65yJabc", "labelSelector=…"),
-            ("culvert_access_abc", "culvert_access_…"),
+            ("culvert_access_abc", "…"),
             ("glpat-abc=1", "glpat-…=…"),
         ] {
             assert_eq!(query(given), shown);

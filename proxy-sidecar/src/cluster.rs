@@ -12,7 +12,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ClusterError {
     /// The named kubeconfig cannot be used.
-    #[error("kubeconfig {path}: {cause}", path = .path.display())]
+    #[error("kubeconfig {path}: {cause}", path = .path.display(), cause = without_content(.cause))]
     Kubeconfig {
         /// Which file.
         path: PathBuf,
@@ -22,7 +22,8 @@ pub enum ClusterError {
     /// Nothing was named and nothing was found.
     #[error(
         "no cluster: name a kubeconfig with --kubeconfig, or run in a pod with its service account \
-         mounted ({kubeconfig}; {in_cluster})"
+         mounted ({kubeconfig}; {in_cluster})",
+        kubeconfig = without_content(.kubeconfig)
     )]
     NotFound {
         /// Why there is no kubeconfig.
@@ -30,6 +31,21 @@ pub enum ClusterError {
         /// Why there is no service account.
         in_cluster: InClusterError,
     },
+}
+
+/// The YAML reader's own words show the lines around a fault, where tokens stand.
+fn without_content(error: &KubeconfigError) -> String {
+    let KubeconfigError::Parse(error) = error else {
+        return error.to_string();
+    };
+    match error.location() {
+        Some(at) => format!(
+            "it is no kubeconfig: the fault is in line {}, column {}",
+            at.line(),
+            at.column()
+        ),
+        None => "it is no kubeconfig".to_owned(),
+    }
 }
 
 /// Reads the configuration.
@@ -113,4 +129,31 @@ fn ca_file(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<PathBuf> {
         return None;
     }
     cluster.certificate_authority.as_ref().map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_with_faults_shows_nothing_of_itself() {
+        for text in [
+            "users: [{name: a, user: {token: the-secret}}]\nclusters: [ the-secret",
+            "users: [{name: a, user: {token: [the-secret]}}]",
+            "users: the-secret",
+            "the-secret",
+        ] {
+            let cause = Box::new(Kubeconfig::from_yaml(text).unwrap_err());
+            let told = ClusterError::Kubeconfig {
+                path: "a".into(),
+                cause,
+            };
+            let told = told.to_string();
+            assert!(!told.contains("the-secret"), "{told}");
+            assert!(
+                told.starts_with("kubeconfig a: it is no kubeconfig"),
+                "{told}"
+            );
+        }
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn nothing_secret_is_shown(environment: Arc<Environment>) -> Re
     caller.head().await?;
     let line = lines::ended(&chain, "/api/v1/namespaces/glpat-…/pods/a").await?;
     let fields = json!({
-        "query": "watch=0&access_token=…&labelSelector=app%3DeyJ…&limit=5&eyJ…",
+        "query": "watch=0&access_token=…&labelSelector=app%3DeyJ…&limit=5&…",
         "namespace": "glpat-…", "name": "a", "verb": "get",
     });
     lines::must_hold(&line, &fields)?;

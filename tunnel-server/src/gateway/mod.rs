@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
-use http_relay::{RelayBody, framing, upgrade};
+use http_relay::{RelayBody, framing, mask, upgrade};
 use hyper::body::Incoming;
 use tracing::Instrument;
 use tunnel_protocol::header::{REQUEST_ID, request_id};
@@ -156,8 +156,9 @@ fn slowed(shared: &Shared, peer: &Peer, error: GatewayError) -> GatewayError {
 
 fn refuse(error: &GatewayError, mut record: Record) -> Response<RelayBody> {
     let response = error.response();
-    tracing::debug!(%error, "refused");
-    record.failed(error.decision(), &error.to_string());
+    let reason = mask::text(&error.to_string());
+    tracing::debug!(error = reason, "refused");
+    record.failed(error.decision(), &reason);
     record.answered(Outcome::Failed(error.failure()), response.status());
     response
 }
