@@ -49,9 +49,9 @@ impl Head {
         }
     }
 
-    /// Whether any of its bytes have come.
+    /// Whether any of its bytes have come; an empty line before it is none.
     pub(super) fn begun(&self) -> bool {
-        !matches!(self.at, At::Start { may_be_empty: true })
+        !matches!(self.at, At::Start { .. })
     }
 
     /// Takes what stands at the start of `bytes` and is only more of the same.

@@ -43,7 +43,7 @@ async fn only_a_head_has_a_deadline_and_only_while_it_is_waited_for() {
         b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf",
         b"whole",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1",
-        b"\r\na\r\n0\r\n\r\n",
+        b"\r\na\r\n0\r\n\r\n\r\n",
         b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ] {
         peer.write_all(sent).await.unwrap();
