@@ -95,7 +95,7 @@ pub struct Args {
     #[arg(
         long,
         env = "TUNNEL_CLIENT_STALLED_MIB",
-        default_value_t = 160,
+        default_value_t = 80,
         value_parser = clap::value_parser!(u64).range(1..=1 << 20),
         value_name = "MIB"
     )]

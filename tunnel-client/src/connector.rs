@@ -210,7 +210,7 @@ impl Side {
                 }
             }
             () = probe.ask(&self.relay.upstream) => {}
-            () = self.relay.stalls.watch(|streams| self.relay.metrics.stalled(streams)) => {}
+            () = self.relay.stalls.watch(|look| self.relay.metrics.stalled(look)) => {}
             () = following => {}
         }
     }

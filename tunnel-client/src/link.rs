@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tunnel_protocol::header::{STREAM, STREAM_CONTROL};
 use tunnel_protocol::limits::{
     CONNECTION_WINDOW, FRAME, LINK_HEADERS, MAX_STREAMS, PENDING_RESETS, PING_EVERY, PING_TIMEOUT,
-    STREAM_WINDOW,
+    REQUEST_WINDOW,
 };
 
 use crate::control::{self, LinkEvent};
@@ -95,7 +95,11 @@ impl Link {
             spawner.spawn(control::read(request.into_body(), self.events.clone()));
             return Ok(response);
         }
-        Ok(self.relay.clone().serve(request, &spawner, &self.stalls).await)
+        Ok(self
+            .relay
+            .clone()
+            .serve(request, &spawner, &self.stalls)
+            .await)
     }
 
     /// Announces the drain and ends our direction of the control stream, which
@@ -118,7 +122,7 @@ fn http2_settings(spawner: Spawner) -> http2::Builder<Spawner> {
     builder
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_stream_window_size(REQUEST_WINDOW)
         .max_frame_size(FRAME)
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(PENDING_RESETS)

@@ -1,5 +1,6 @@
 //! What tunnel-client counts.
 
+use http_relay::stall_budget::Look;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -15,6 +16,7 @@ label_values! {
         SidecarBroken = "sidecar_broken",
         SidecarSecret = "sidecar_secret",
         BadAnswer = "bad_answer",
+        BadRequest = "bad_request",
         Overloaded = "overloaded",
     }
 }
@@ -34,7 +36,8 @@ pub(crate) struct Metrics {
     attempts: By<Attempt>,
     open: Gauge,
     links: Gauge,
-    stalled: Counter,
+    stalled: Gauge,
+    stalled_cut: Counter,
 }
 
 impl Metrics {
@@ -62,9 +65,14 @@ impl Metrics {
             self.links.clone(),
         );
         registry.register(
+            "tunnel_client_stalled_streams",
+            "Streams whose readers have taken nothing for 5 s",
+            self.stalled.clone(),
+        );
+        registry.register(
             "tunnel_client_stalled_streams_cut",
             "Streams that were cut as their readers took nothing and memory ran short",
-            self.stalled.clone(),
+            self.stalled_cut.clone(),
         );
     }
 
@@ -72,9 +80,11 @@ impl Metrics {
         self.requests.get_or_create(&[("outcome", outcome)]).inc();
     }
 
-    /// The budget for blocked streams cut so many.
-    pub(crate) fn stalled(&self, streams: usize) {
-        self.stalled.inc_by(streams as u64);
+    /// The budget for streams that stand still has looked at them.
+    pub(crate) fn stalled(&self, look: Look) {
+        let stalled = i64::try_from(look.stalled).unwrap_or(i64::MAX);
+        self.stalled.set(stalled);
+        self.stalled_cut.inc_by(look.cut as u64);
     }
 
     pub(crate) fn attempt(&self, outcome: Attempt) {

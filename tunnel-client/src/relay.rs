@@ -19,10 +19,11 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use tunnel_protocol::Failure;
 use tunnel_protocol::header::{ERROR, REQUEST_ID};
-use tunnel_protocol::limits::{READ_AHEAD, STREAM_WINDOW, SWITCH_TIMEOUT};
+use tunnel_protocol::limits::{READ_AHEAD, REQUEST_WINDOW, SWITCH_TIMEOUT};
 use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
 
 use crate::metrics::{Metrics, Outcome};
+use crate::strange_request::{self, StrangeRequest};
 use crate::upstream::{SendError, Upstream};
 
 /// Relays requests; shared by all links.
@@ -36,6 +37,8 @@ pub(crate) struct Relay {
 enum RelayFailure {
     #[error(transparent)]
     Send(#[from] SendError),
+    #[error(transparent)]
+    Strange(#[from] StrangeRequest),
     #[error("its answer is malformed: {0}")]
     Framing(#[from] FramingError),
     #[error("it switched to a protocol that was not asked for")]
@@ -89,12 +92,13 @@ impl Relay {
         let (mut parts, body) = request.into_parts();
         let body = Inbound::new(body, Version::HTTP_2);
         let asked = LinkUpgrade::take(&mut parts.headers);
+        strange_request::check(&parts.method, &parts.uri, asked.as_ref())?;
         clean_request(&mut parts.headers);
         parts.version = Version::HTTP_11;
         parts.extensions = http::Extensions::new();
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
-            let (body, upload) = stalls.hold(pass(body), STREAM_WINDOW.into());
+            let (body, upload) = stalls.hold(pass(body), REQUEST_WINDOW.into());
             let request = Request::from_parts(parts, body);
             let response = tokio::select! {
                 response = self.upstream.send(request) => response?,
@@ -124,7 +128,7 @@ impl Relay {
         let (writer, outgoing) = body_channel::channel();
         let stalls = SpliceStalls {
             outgoing: Some(stalls.stall(READ_AHEAD)),
-            incoming: Some(stalls.stall(STREAM_WINDOW.into())),
+            incoming: Some(stalls.stall(REQUEST_WINDOW.into())),
         };
         let upgraded = hyper::upgrade::on(&mut response);
         let splicing = async move {
@@ -185,6 +189,7 @@ impl Relay {
             RelayFailure::Send(SendError::NoSecret(_) | SendError::SecretRefused(_)) => {
                 (Failure::SidecarSecret, Outcome::SidecarSecret)
             }
+            RelayFailure::Strange(_) => (Failure::BadRequest, Outcome::BadRequest),
             RelayFailure::Framing(_) | RelayFailure::Switched => {
                 (Failure::BadAnswer, Outcome::BadAnswer)
             }
@@ -195,6 +200,7 @@ impl Relay {
         self.metrics.request(outcome);
         let message = format!("tunnel-client got no answer from its upstream: {failure}");
         let (status, retry_after) = match failure {
+            RelayFailure::Strange(_) => (StatusCode::BAD_REQUEST, None),
             RelayFailure::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
             // Part of it may have been done.
             RelayFailure::Stalled(_) => (StatusCode::SERVICE_UNAVAILABLE, None),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_relay::stall_budget::Look;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -85,7 +86,8 @@ pub(crate) struct Metrics {
     open: Gauge,
     bytes: By<Direction>,
     handshakes: By<Handshake>,
-    stalled: Counter,
+    stalled: Gauge,
+    stalled_cut: Counter,
     reloads: By<Reload>,
     heads: Latency,
     pub(crate) audit: Counts,
@@ -128,9 +130,14 @@ impl Metrics {
             self.handshakes.clone(),
         );
         registry.register(
+            "tunnel_server_stalled_streams",
+            "Streams whose readers have taken nothing for 5 s",
+            self.stalled.clone(),
+        );
+        registry.register(
             "tunnel_server_stalled_streams_cut",
             "Streams that were cut as their readers took nothing and memory ran short",
-            self.stalled.clone(),
+            self.stalled_cut.clone(),
         );
         registry.register(
             "tunnel_server_config_reloads",
@@ -202,9 +209,11 @@ impl Metrics {
         self.connections_refused.inc();
     }
 
-    /// The budget for blocked streams cut so many.
-    pub(crate) fn stalled(&self, streams: usize) {
-        self.stalled.inc_by(streams as u64);
+    /// The budget for streams that stand still has looked at them.
+    pub(crate) fn stalled(&self, look: Look) {
+        let stalled = i64::try_from(look.stalled).unwrap_or(i64::MAX);
+        self.stalled.set(stalled);
+        self.stalled_cut.inc_by(look.cut as u64);
     }
 
     pub(crate) fn handshake(&self, outcome: Handshake) {

@@ -14,8 +14,17 @@ struct Blocked {
     stream: Arc<Stream>,
 }
 
-/// Cuts what is over the limits; gives how many.
-pub(super) fn look(process: &Process, now: Instant) -> usize {
+/// What a look has found.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Streams that are blocked for [`STALLED_AFTER`] and stay.
+    pub stalled: usize,
+    /// Streams that were cut.
+    pub cut: usize,
+}
+
+/// Cuts what is over the limits.
+pub(super) fn look(process: &Process, now: Instant) -> Look {
     let mut links = lock(&process.links);
     links.retain(|link| link.strong_count() > 0);
     let links: Vec<_> = links.iter().filter_map(std::sync::Weak::upgrade).collect();
@@ -34,7 +43,15 @@ pub(super) fn look(process: &Process, now: Instant) -> usize {
     for one in &cut {
         one.stream.cut();
     }
-    cut.len()
+    Look {
+        stalled: stalled(&rest, now),
+        cut: cut.len(),
+    }
+}
+
+/// How many of the first count.
+fn stalled(blocked: &[Blocked], now: Instant) -> usize {
+    blocked.partition_point(|one| now.duration_since(one.since) >= STALLED_AFTER)
 }
 
 /// Longest blocked first.
@@ -67,7 +84,7 @@ impl Seen {
 /// Takes those that have to go.
 fn over(blocked: &mut Vec<Blocked>, limit: u64, now: Instant) -> Vec<Blocked> {
     let age = |one: &Blocked| now.duration_since(one.since);
-    let stalled = blocked.partition_point(|one| age(one) >= STALLED_AFTER);
+    let stalled = stalled(blocked, now);
     let mut held: u64 = blocked[..stalled].iter().map(|one| one.stream.cost).sum();
     let mut go = 0;
     while go < stalled && (held > limit || age(&blocked[go]) >= WRITE_STALL) {

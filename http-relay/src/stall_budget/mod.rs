@@ -18,7 +18,7 @@ mod stream;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -27,6 +27,7 @@ use crate::RelayBody;
 use held_body::HeldBody;
 use stream::Stream;
 
+pub use look::Look;
 pub use stream::{Stall, StreamHandle};
 
 /// How long a stream is blocked until it counts: a slow reader's window is
@@ -105,17 +106,17 @@ impl StallBudget {
         LinkStalls(link)
     }
 
-    /// Looks for ever; `told` of how many streams were cut.
-    pub async fn watch(&self, told: impl Fn(usize)) {
+    /// Looks for ever, and tells of each look.
+    pub async fn watch(&self, tell: impl Fn(Look)) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = looks.tick().await;
-            let cut = look::look(&self.0, now);
-            if cut > 0 {
-                tracing::warn!(streams = cut, "cut streams that stood still: {CUT}");
-                told(cut);
+            let look = look::look(&self.0, now);
+            if look.cut > 0 {
+                tracing::warn!(streams = look.cut, "cut: {CUT}");
             }
+            tell(look);
         }
     }
 }
@@ -130,7 +131,19 @@ impl LinkStalls {
     /// Passes a body on that may hold `cost` bytes while it is blocked.
     #[must_use]
     pub fn hold(&self, body: RelayBody, cost: u64) -> (RelayBody, StreamHandle) {
-        let stream = Arc::new(Stream::new(cost, Some(body)));
+        self.hold_and_tell(body, cost, Arc::default())
+    }
+
+    /// As [`Self::hold`]; `told` is set to the reason before a cut drops the body,
+    /// and with it whoever records its end.
+    #[must_use]
+    pub fn hold_and_tell(
+        &self,
+        body: RelayBody,
+        cost: u64,
+        told: Arc<OnceLock<&'static str>>,
+    ) -> (RelayBody, StreamHandle) {
+        let stream = Arc::new(Stream::new(cost, Some(body), told));
         let handle = StreamHandle::new(stream.clone());
         (HeldBody::boxed(self.0.clone(), stream), handle)
     }
@@ -138,7 +151,7 @@ impl LinkStalls {
     /// A stream that is no body; it may hold `cost` bytes while it is blocked.
     #[must_use]
     pub fn stall(&self, cost: u64) -> Stall {
-        let stream = Arc::new(Stream::new(cost, None));
+        let stream = Arc::new(Stream::new(cost, None, Arc::default()));
         Stall::new(stream.clone(), Listing::new(&self.0, stream))
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Stream {
     /// Bytes that it may hold.
     pub(super) cost: u64,
     cut: CancellationToken,
+    /// Told why it was cut, before its body is dropped.
+    told: Arc<OnceLock<&'static str>>,
     /// Taken when it is cut: its consumer, which is blocked, could not be told.
     pub(super) body: Mutex<Option<RelayBody>>,
     ended: AtomicBool,
@@ -23,11 +25,16 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(cost: u64, body: Option<RelayBody>) -> Self {
+    pub(super) fn new(
+        cost: u64,
+        body: Option<RelayBody>,
+        told: Arc<OnceLock<&'static str>>,
+    ) -> Self {
         Self {
             moves: AtomicU64::new(0),
             cost,
             cut: CancellationToken::new(),
+            told,
             body: Mutex::new(body),
             ended: AtomicBool::new(false),
             task: OnceLock::new(),
@@ -51,6 +58,7 @@ impl Stream {
     }
 
     pub(super) fn cut(&self) {
+        self.told.get_or_init(|| CUT);
         self.cut.cancel();
         self.drop_body();
     }

@@ -29,7 +29,7 @@ impl Watched {
         let cut = Arc::new(AtomicUsize::new(0));
         let (watched, counted) = (budget.clone(), cut.clone());
         let watch = tokio::task::spawn_local(async move {
-            let count = |cut| drop(counted.fetch_add(cut, Ordering::Relaxed));
+            let count = |look: Look| drop(counted.fetch_add(look.cut, Ordering::Relaxed));
             watched.watch(count).await;
         });
         Self { budget, cut, watch }

@@ -172,6 +172,7 @@ pub(crate) async fn run(
             let stream = move |record: Record| {
                 let meter = record.received.clone();
                 let cut = record.cut.clone();
+                let told = cut.clone();
                 let ended = async move {
                     let reason = tokio::select! {
                         reason = permit.revoked() => reason,
@@ -179,7 +180,7 @@ pub(crate) async fn run(
                     };
                     *cut.get_or_init(|| reason)
                 };
-                hold_answer(&stalls, relay(body, ended, meter, (record, hold)))
+                hold_answer(&stalls, relay(body, ended, meter, (record, hold)), told)
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);

@@ -1,6 +1,6 @@
 //! What an open stream takes of its link, and how it is given back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Uri};
 use http_relay::RelayBody;
@@ -105,8 +105,13 @@ impl Drop for Slot {
 }
 
 /// The cluster's answer, towards a caller who may not read it.
-pub(crate) fn hold_answer(stalls: &LinkStalls, body: RelayBody) -> RelayBody {
-    stalls.hold(body, STREAM_WINDOW.into()).0
+/// `told` is set to the reason before a cut drops it.
+pub(crate) fn hold_answer(
+    stalls: &LinkStalls,
+    body: RelayBody,
+    told: Arc<OnceLock<&'static str>>,
+) -> RelayBody {
+    stalls.hold_and_tell(body, STREAM_WINDOW.into(), told).0
 }
 
 /// The same for an upgraded connection.
