@@ -21,6 +21,7 @@ mod proxy_environment;
 mod relay;
 mod server_url;
 mod sidecar_secret;
+mod strange_request;
 mod token_source;
 mod upstream;
 
