@@ -141,6 +141,7 @@ impl Connector {
             metrics,
             draining: draining.clone(),
             superseded: None,
+            old_links: Default::default(),
             tasks,
         };
         let ended = {

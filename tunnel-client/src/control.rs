@@ -16,6 +16,9 @@ use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
 pub(crate) enum LinkEvent {
     /// Callers can reach the cluster now.
     Registered { urls: Vec<String>, replica: String },
+    /// What it says cannot be read: a link that can no longer be asked to end is of
+    /// no use.
+    Unreadable,
     /// The server ends: dial anew after this time; the link is cut at `deadline`.
     Drain {
         reconnect_in: Duration,
@@ -56,6 +59,8 @@ pub(crate) async fn read(mut body: Incoming, events: mpsc::Sender<LinkEvent>) {
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "the server's control stream cannot be read on");
+                    // Nobody listens where the link drains already.
+                    drop(events.send(LinkEvent::Unreadable).await);
                     return;
                 }
             }

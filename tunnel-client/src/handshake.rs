@@ -17,6 +17,9 @@ use tunnel_protocol::token::Token;
 
 use crate::dial::Connection;
 
+/// As much of a refusal's message as is shown, characters.
+const WORDS: usize = 500;
+
 /// As much of a refusal's body as is read for its message, bytes.
 const MESSAGE: usize = 16 * 1024;
 
@@ -94,6 +97,12 @@ fn request(authority: &str, token: &Token, hello: &Hello) -> Request<Empty<Bytes
     request
 }
 
+/// What a server says, as far as a person should see it: it may be none of ours.
+fn words(message: &str) -> String {
+    let shown = message.chars().filter(|c| !c.is_control());
+    shown.take(WORDS).collect()
+}
+
 async fn refused(refusal: Refusal, response: Response<Incoming>) -> HandshakeError {
     let after = response
         .headers()
@@ -103,7 +112,7 @@ async fn refused(refusal: Refusal, response: Response<Incoming>) -> HandshakeErr
     let message = body
         .ok()
         .and_then(|body| serde_json::from_slice::<serde_json::Value>(&body.to_bytes()).ok())
-        .and_then(|status| Some(status.get("message")?.as_str()?.to_owned()))
+        .and_then(|status| Some(words(status.get("message")?.as_str()?)))
         .unwrap_or_else(|| refusal.code().to_owned());
     if refusal.is_final() {
         HandshakeError::ForGood(RefusedForGood { message })

@@ -1,6 +1,7 @@
 //! The loop that keeps a link: tries until there is one, serves it, and goes on
 //! to the next when it ends or drains.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,18 @@ use crate::token_source::TokenSourceError;
 
 /// The longest that a server may ask us to wait, or to keep a draining link.
 const LONGEST_ASKED: Duration = Duration::from_secs(600);
+
+/// As many of its URLs as are shown: by hostname, by path, and for what may come.
+const URLS: usize = 8;
+/// Longest URL that is shown, bytes: two of the longest names there are.
+const LONGEST_URL: usize = 512;
+
+/// Links that end by themselves beside the one that serves. A rolling restart
+/// leaves one, as each lasts for some minutes at most.
+const OLD_LINKS: usize = 4;
+/// Whatever a drain's deadline is, links that die young are this far apart, but
+/// for the jitter.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an attempt gave no link.
 #[derive(Debug, Error)]
@@ -54,6 +67,8 @@ pub(crate) struct Linker {
     pub(crate) draining: CancellationToken,
     /// The link whose server asked for another.
     pub(crate) superseded: Option<Superseded>,
+    /// Cuts those that were superseded, the oldest first; some have ended.
+    pub(crate) old_links: VecDeque<CancellationToken>,
     pub(crate) tasks: Tasks,
 }
 
@@ -75,6 +90,8 @@ struct Served {
     drain: CancellationToken,
     /// Cuts it after this time.
     cut_after: oneshot::Sender<Duration>,
+    /// Cuts it at once.
+    cut_now: CancellationToken,
 }
 
 impl Linker {
@@ -136,6 +153,8 @@ impl Linker {
         loop {
             tokio::select! {
                 Some(event) = served.events.recv() => match event {
+                    // A server says it once; what more it says is nobody's news.
+                    LinkEvent::Registered { .. } if served.registered.is_cancelled() => {}
                     LinkEvent::Registered { urls, replica } => {
                         served.registered.cancel();
                         counted = Some(self.metrics.registered_link());
@@ -148,12 +167,21 @@ impl Linker {
                     }
                     LinkEvent::Drain { reconnect_in, deadline } => {
                         tracing::info!(reconnect_in_ms = reconnect_in.as_millis() as u64, "the server drains");
-                        self.backoff.lived(started.elapsed());
+                        let pause = self.after_drain(started.elapsed(), deadline);
                         if served.cut_after.send(deadline.min(LONGEST_ASKED)).is_err() {
                             tracing::debug!("the drained link has ended already");
                         }
-                        self.superseded = Some(Superseded { drain: served.drain, _counted: counted });
-                        return reconnect_in.min(LONGEST_ASKED);
+                        let superseded = Superseded { drain: served.drain, _counted: counted };
+                        if let Some(older) = self.superseded.replace(superseded) {
+                            older.drain.cancel();
+                        }
+                        self.keep_few(served.cut_now);
+                        return reconnect_in.min(LONGEST_ASKED) + pause;
+                    }
+                    LinkEvent::Unreadable => {
+                        let wait = self.after_loss(started.elapsed());
+                        served.cut_now.cancel();
+                        return wait;
                     }
                 },
                 reason = &mut served.end => {
@@ -174,12 +202,14 @@ impl Linker {
         let (ended, end) = oneshot::channel();
         let (cut_after, cut) = oneshot::channel();
         let (registered, drain) = (CancellationToken::new(), self.draining.child_token());
+        let cut_now = CancellationToken::new();
         let served = Served {
             events: inbox,
             end,
             registered: registered.clone(),
             drain: drain.clone(),
             cut_after,
+            cut_now: cut_now.clone(),
         };
         let serving =
             Link::new(self.relay.clone(), events).serve(connection, drain, self.config.drain);
@@ -202,6 +232,7 @@ impl Linker {
                 reason = serving => reason,
                 () = overdue => "the server did not register it".to_owned(),
                 () = cut => "cut at the server's drain deadline".to_owned(),
+                () = cut_now.cancelled() => "cut by this side".to_owned(),
             };
             // The loop may have gone on to another link.
             drop(ended.send(reason));
@@ -221,8 +252,34 @@ impl Linker {
         }
     }
 
+    /// A server that asks for one link after another gets no pile of them.
+    fn keep_few(&mut self, old: CancellationToken) {
+        self.old_links.push_back(old);
+        if self.old_links.len() > OLD_LINKS
+            && let Some(oldest) = self.old_links.pop_front()
+        {
+            oldest.cancel();
+        }
+    }
+
+    /// A server that asks for another link as soon as there is one is backed off
+    /// from; not so long that a good one's deadline passes meanwhile.
+    fn after_drain(&mut self, life: Duration, deadline: Duration) -> Duration {
+        self.backoff.lived(life);
+        if life >= HEALTHY {
+            return Duration::ZERO;
+        }
+        let pause = self.backoff.next_wait(rand::random());
+        pause.min((deadline / 2).max(LEAST_PAUSE))
+    }
+
     /// Says where the cluster is, as localtunnel does, whenever that changes.
     fn announce(&mut self, urls: Vec<String>) {
+        let urls: Vec<_> = urls
+            .into_iter()
+            .filter(|url| is_shown(url))
+            .take(URLS)
+            .collect();
         if urls != self.announced {
             for url in &urls {
                 println!("your url is: {url}");
@@ -230,4 +287,11 @@ impl Linker {
             self.announced = urls;
         }
     }
+}
+
+/// Whether a person is to see it: a server may be one that was taken over, and
+/// what it says ends up in a terminal.
+fn is_shown(url: &str) -> bool {
+    let uri = url.parse::<http::Uri>();
+    url.len() <= LONGEST_URL && uri.is_ok_and(|uri| uri.scheme_str() == Some("https"))
 }
