@@ -26,7 +26,9 @@ pub fn run(bytes: &[u8]) {
             None => (target, None),
         };
         api_path(path);
-        request_info(method, path, query);
+        if Method::from_bytes(method.as_bytes()).is_ok() {
+            request_info(method, path, query);
+        }
     }
     let (Ok(host), Ok(target)) = (HeaderValue::from_bytes(host), Uri::try_from(target)) else {
         return;

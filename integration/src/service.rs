@@ -166,6 +166,18 @@ impl Service {
         self.memory("VmRSS:")
     }
 
+    /// Processor time since the start, of the process and of the kernel for it.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name before may hold anything.
+        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+        let (user, system) = ticks(11).zip(ticks(12)).context("no times in stat")?;
+        // USER_HZ, which is 100 on every Linux.
+        Ok(Duration::from_millis((user + system) * 10))
+    }
+
     fn memory(&self, key: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status

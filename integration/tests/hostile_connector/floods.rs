@@ -78,9 +78,10 @@ async fn endure(
     let (answer, taken) = (answer?, taken?);
     let how = if taken { "taken" } else { "cut" };
     println!(
-        "{name}: {how} after {:?}, {}",
+        "{name}: {how} after {:?}, {}; at most {} KiB so far",
         started.elapsed(),
-        answer.status
+        answer.status,
+        stage.chain.server.peak_memory()? / 1024
     );
     let flooded = || {
         let body = answer.body.as_deref().unwrap_or_default();

@@ -134,3 +134,28 @@ pub(crate) async fn header_bombs(environment: Arc<Environment>) -> Result<()> {
     answer.must_be_cut()?;
     stage.end().await
 }
+
+/// Provisional answers, each of a few KiB that decode to a header list of almost
+/// the limit.
+pub(crate) async fn hints_that_are_bombs(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut connector = Connector::settled(&stage).await?;
+    let first = [block(&[(":status", "103")]), remembered_field("x", "y")].concat();
+    let mut hint = block(&[(":status", "103")]);
+    hint.extend(vec![NEWEST_FIELD; 7000]);
+    let count = usize::try_from(amount(2_000, 50_000))?;
+    let answer = say(&stage, &mut connector, |stream| {
+        let hints =
+            [first, hint].map(|block| frame(kind::HEADERS, flag::END_HEADERS, stream, &block));
+        [hints[0].clone(), hints[1].repeat(count), in_order(stream)].concat()
+    })
+    .await?;
+    println!(
+        "{answer:?}; at most {} KiB",
+        stage.chain.server.peak_memory()? / 1024
+    );
+    answer.must_be_in_order()?;
+    drop(connector);
+    gone(&stage).await?;
+    stage.end().await
+}

@@ -26,7 +26,9 @@ use control::{
 use floods::{floods_of_frames, floods_on_an_open_stream, floods_that_read_nothing};
 use frames::{broken_frames, goodbyes, what_is_no_http2};
 use handshakes::{a_thousand_at_once, half_open_handshakes, new_instances_and_generations};
-use headers::{header_blocks_over_the_limit, header_blocks_without_end, header_bombs};
+use headers::{
+    header_blocks_over_the_limit, header_blocks_without_end, header_bombs, hints_that_are_bombs,
+};
 use integration::{suite, tests};
 use settings::{absurd_settings, settings_that_break_the_rules, windows_that_overflow};
 use silence::{a_connector_that_never_answers, a_connector_that_never_reads, answers_that_trickle};
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         header_blocks_over_the_limit,
         header_blocks_without_end,
         header_bombs,
+        hints_that_are_bombs,
         floods_of_frames,
         floods_on_an_open_stream,
         floods_that_read_nothing,
