@@ -53,6 +53,10 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
     use tokio::time::{advance, sleep};
 
     use super::*;
@@ -63,10 +67,12 @@ mod tests {
         pulse.beside(sleep(10 * SILENCE)).await;
         pulse.check().unwrap();
         // Work that blocks inside of one poll.
-        let blocked = async {
-            advance(SILENCE + BEAT).await;
-            pulse.check()
-        };
+        let mut time = pin!(advance(SILENCE + BEAT));
+        let blocked = poll_fn(|context| {
+            // The time has passed when this yields; here is no other poll between.
+            let _ = time.as_mut().poll(context);
+            Poll::Ready(pulse.check())
+        });
         let told = pulse.beside(blocked).await.unwrap_err();
         assert!(told.contains("not turned for 21 s"), "{told}");
     }
