@@ -7,6 +7,7 @@ mod left;
 mod stage;
 mod stalls;
 mod stub;
+mod upgraded;
 
 use std::process::ExitCode;
 
@@ -15,8 +16,9 @@ use budget::{
     of_uploads_the_longest_blocked_is_refused,
 };
 use integration::{suite, tests};
-use left::{an_upgraded_connection, an_upload_behind_an_answer};
+use left::an_upload_behind_an_answer;
 use stalls::stalled_readers_and_writers_hold_up_nobody;
+use upgraded::upgraded_connections_have_a_budget;
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -25,6 +27,6 @@ fn main() -> ExitCode {
         of_uploads_the_longest_blocked_is_refused,
         new_requests_are_refused_for_a_while,
         an_upload_behind_an_answer,
-        an_upgraded_connection,
+        upgraded_connections_have_a_budget,
     ])
 }
