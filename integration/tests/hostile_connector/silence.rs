@@ -18,22 +18,26 @@ const CALLERS: usize = 50;
 /// are not answered, and the link ends.
 pub(crate) async fn a_connector_that_never_reads(environment: Arc<Environment>) -> Result<()> {
     let stage = Stage::set(&environment).await?;
-    for own in [&[(setting::INITIAL_WINDOW_SIZE, 0)][..], &[]] {
-        let connector = Connector::link(&stage, own).await?;
-        stage.chain.links(2).await?;
-        let uploads = async {
-            let calls = (0..CALLERS).map(|_| stage.call(Method::POST, vec![7; 1 << 20]));
-            for answer in join_all(calls).await {
-                answer?.must_be_a_refusal()?;
-            }
-            Ok(())
-        };
-        stage.meanwhile(uploads).await?;
-        // The pings come every 12 to 15 s, and are waited for for 10 s.
-        let ends = async { stage.chain.links(1).await.or(stage.chain.links(1).await) };
-        stage.meanwhile(ends).await?;
-        drop(connector);
-    }
+    let uploads = async || {
+        let calls = (0..CALLERS).map(|_| stage.call(Method::POST, vec![7; 1 << 20]));
+        for answer in join_all(calls).await {
+            answer?.must_be_a_refusal()?;
+        }
+        Ok(())
+    };
+    let connector = Connector::link(&stage, &[(setting::INITIAL_WINDOW_SIZE, 0)]).await?;
+    stage.chain.links(2).await?;
+    stage.meanwhile(uploads()).await?;
+    drop(connector);
+    gone(&stage).await?;
+    // Nothing read from the connection itself.
+    let connector = Connector::link(&stage, &[]).await?;
+    stage.chain.links(2).await?;
+    stage.meanwhile(uploads()).await?;
+    // The pings come every 12 to 15 s, and are waited for for 10 s.
+    let ends = async { stage.chain.links(1).await.or(stage.chain.links(1).await) };
+    stage.meanwhile(ends).await?;
+    drop(connector);
     stage.end().await
 }
 
