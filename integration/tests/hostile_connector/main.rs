@@ -7,6 +7,7 @@ mod connector;
 mod control;
 mod floods;
 mod frames;
+mod goodbye;
 mod handshakes;
 mod headers;
 mod settings;
@@ -25,6 +26,7 @@ use control::{
 };
 use floods::{floods_of_frames, floods_on_an_open_stream, floods_that_read_nothing};
 use frames::{broken_frames, goodbyes, what_is_no_http2};
+use goodbye::{what_had_a_body_is_told_as_broken, what_it_has_not_looked_at_goes_to_another_link};
 use handshakes::{a_thousand_at_once, half_open_handshakes, new_instances_and_generations};
 use headers::{
     header_blocks_over_the_limit, header_blocks_without_end, header_bombs, hints_that_are_bombs,
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     suite::run(tests![
         broken_frames,
         goodbyes,
+        what_it_has_not_looked_at_goes_to_another_link,
+        what_had_a_body_is_told_as_broken,
         what_is_no_http2,
         absurd_settings,
         settings_that_break_the_rules,

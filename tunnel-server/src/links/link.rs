@@ -58,6 +58,8 @@ pub(crate) enum OpenError {
 /// A request that was not sent and can go to another link; or the error.
 pub(crate) enum Refused {
     NotSent(Box<Request<RelayBody>>),
+    /// It was sent, and the client says that it has not looked at it.
+    NotTaken(OpenError),
     Failed(OpenError),
 }
 
@@ -133,8 +135,27 @@ impl Link {
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(request) => Refused::NotSent(Box::new(request)),
-                None => failed(OpenError::Broken(error_chain(error.error()))),
+                None => {
+                    let broken = OpenError::Broken(error_chain(error.error()));
+                    if was_not_taken(error.error()) {
+                        Refused::NotTaken(broken)
+                    } else {
+                        failed(broken)
+                    }
+                }
             }),
         }
     }
+}
+
+/// Whether the client said goodbye before it looked at the request, which it tells
+/// with the last stream that it did look at (RFC 9113, section 6.8). h2 sends its
+/// answer to the ping by which such a client waits for late requests ahead of them.
+fn was_not_taken(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    cause
+        .and_then(|cause| cause.downcast_ref::<h2::Error>())
+        .is_some_and(|error| {
+            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+        })
 }

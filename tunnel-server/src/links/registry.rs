@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use http_relay::RelayBody;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 use tunnel_protocol::ClusterName;
@@ -84,7 +84,7 @@ impl Registry {
     }
 
     /// Sends a request over the least loaded healthy link. What a link gives back
-    /// unsent goes to the next.
+    /// unsent, or has not looked at, goes to the next.
     pub(crate) async fn open(
         &self,
         permit: &Permit,
@@ -93,10 +93,12 @@ impl Registry {
     ) -> Result<(Response<Incoming>, Slot, Arc<LinkName>), NoLink> {
         let cluster = &permit.cluster().name;
         let (links, recently) = self.candidates(cluster);
-        for link in links {
+        for (at, link) in links.iter().enumerate() {
+            let again = (at + 1 < links.len()).then(|| again(&request)).flatten();
             match link.open(permit, request, body_over_http2).await {
                 Ok((response, slot)) => return Ok((response, slot, link.name.clone())),
                 Err(Refused::NotSent(unsent)) => request = *unsent,
+                Err(Refused::NotTaken(error)) => request = again.ok_or(error)?,
                 Err(Refused::Failed(error)) => return Err(error.into()),
             }
         }
@@ -126,6 +128,17 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClusterName, Entry>> {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The same request once more: one with a body is gone when it was sent.
+fn again(request: &Request<RelayBody>) -> Option<Request<RelayBody>> {
+    request.body().is_end_stream().then(|| {
+        let mut again = Request::new(http_relay::body::empty());
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        again
+    })
 }
 
 impl Registration {
