@@ -136,6 +136,16 @@ impl Service {
         lines(self.process.log(), self.offset)
     }
 
+    /// Waits until the log has a line with this message.
+    pub async fn says(&self, message: &str) -> Result<()> {
+        until(message, UP, || async {
+            let lines = self.log_lines();
+            let said = lines.iter().any(|line| line["message"] == message);
+            Ok(said.then_some(()))
+        })
+        .await
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         Ok(self.process.kill()?)

@@ -452,7 +452,10 @@ async fn the_certificate_is_reloaded(environment: Arc<Environment>) -> Result<()
     watch.must_be_alive().await?;
     // A damaged one changes nothing.
     replace(&chain.folder().join("dev/tls.crt"), "not PEM")?;
-    said(&chain, "certificate refused, the last good one stays").await?;
+    chain
+        .server
+        .says("certificate refused, the last good one stays")
+        .await?;
     serves(&chain, &ca).await?;
     watch.must_be_alive().await?;
     chain.stop().await
@@ -462,20 +465,11 @@ async fn a_key_after_its_certificate_is_taken(environment: Arc<Environment>) -> 
     let (chain, _cluster, _) = start(&environment).await?;
     let (ca, certificate, key) = another_certificate(&chain)?;
     replace(&chain.folder().join("dev/tls.crt"), &certificate)?;
-    said(&chain, "certificate refused, the last good one stays").await?;
+    chain
+        .server
+        .says("certificate refused, the last good one stays")
+        .await?;
     replace(&chain.folder().join("dev/tls.key"), &key)?;
     serves(&chain, &ca).await?;
     chain.stop().await
-}
-
-/// Waits until the server's log has a line with this message.
-async fn said(chain: &Chain, message: &str) -> Result<()> {
-    until(message, SOON, || async {
-        let lines = chain.server.log_lines();
-        Ok(lines
-            .iter()
-            .any(|line| line["message"] == message)
-            .then_some(()))
-    })
-    .await
 }

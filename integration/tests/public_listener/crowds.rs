@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures_util::stream::{self, StreamExt};
-use integration::chain::{Chain, SOON};
+use integration::chain::SOON;
 use integration::environment::Environment;
 use integration::server_config::no_limits;
 use integration::wait::until;
@@ -96,21 +96,6 @@ pub(crate) async fn proved_connections_are_the_callers(
     chain.stop().await
 }
 
-/// As many processor seconds as the process has used.
-fn processor_time(id: u32) -> Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // Behind the name, which may hold anything: fields 14 and 15, in ticks of 10 ms.
-    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let ticks = |at: usize| {
-        fields
-            .split_whitespace()
-            .nth(at)
-            .unwrap_or("0")
-            .parse::<u64>()
-    };
-    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
-}
-
 fn open_files(id: u32) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{id}/fd"))?.count())
 }
@@ -134,31 +119,20 @@ pub(crate) async fn out_of_files_the_listener_rests(environment: Arc<Environment
         let from = Ipv4Addr::new(127, 0, 1, u8::try_from(number)?);
         crowd.push(chain.tcp_from(from).await?);
     }
-    said(&chain, "cannot accept a connection").await?;
-    let (started, used) = (Instant::now(), processor_time(id)?);
+    chain.server.says("cannot accept a connection").await?;
+    let (started, used) = (Instant::now(), chain.server.processor_time()?);
     for _ in 0..20 {
         bystander.is_served().await?;
     }
     // Two seconds in which the loop could spin.
     let crowd_waits = timeout(Duration::from_secs(2), crowd[0].readable());
     ensure!(crowd_waits.await.is_err(), "a connection ended early");
-    let (passed, used) = (started.elapsed(), processor_time(id)? - used);
+    let (passed, used) = (started.elapsed(), chain.server.processor_time()? - used);
     println!("used {used:?} in {passed:?} without a file to accept with");
     ensure!(used < passed / 2, "the accept loop spins");
     drop(crowd);
     bystander.leaves(&chain).await?;
     chain.stop().await
-}
-
-async fn said(chain: &Chain, message: &str) -> Result<()> {
-    until(message, SOON, || async {
-        let lines = chain.server.log_lines();
-        Ok(lines
-            .iter()
-            .any(|line| line["message"] == message)
-            .then_some(()))
-    })
-    .await
 }
 
 /// They outlive the task that served them, and take a file each.
