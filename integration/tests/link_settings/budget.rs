@@ -49,14 +49,14 @@ pub(crate) async fn of_answers_the_longest_blocked_is_cut(
     let mut answers = Vec::new();
     for stalled in 1..=2 {
         let mut other = Caller::connect(&stage.chain).await?;
-        let answer = other.get(&format!("/stream?{stalled}")).await?;
+        let answer = other.get("/stream").await?;
         let count = f64::from(stalled);
         tells(&stage.chain.server, "tunnel_server_stalled_streams", count).await?;
         answers.push((other, answer.into_body()));
     }
     ensure!(stage.stub.seen.open() == 2);
     let mut third = Caller::connect(&stage.chain).await?;
-    let mut last = third.get("/stream?3").await?.into_body();
+    let mut last = third.get("/stream").await?.into_body();
     let cut = "tunnel_server_stalled_streams_cut_total";
     tells(&stage.chain.server, cut, 1.0).await?;
     // What it held is given back though its caller still does not read.

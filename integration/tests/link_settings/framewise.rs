@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::{Context, Result, ensure};
 use integration::chain::{Chain, SOON};
 use integration::http2_connection::{Frame, FrameReader, FrameWriter, frames};
-use integration::http2_frames::{PREFACE, flag, frame_head, headers, kind, setting, settings};
+use integration::http2_frames::{
+    PREFACE, data, flag, frame_head, headers, kind, setting, settings,
+};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -17,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 type Stream = TlsStream<TcpStream>;
 
 /// Frames written at once.
-const BATCH: usize = 1000;
+const BATCH: usize = 500;
 /// The only stream.
 const STREAM: u32 = 1;
 
@@ -69,30 +71,50 @@ impl Framewise {
     }
 
     /// Sends so many DATA frames of so many bytes each; waits for credit.
-    pub(crate) async fn data(&mut self, count: usize, length: u32) -> Result<usize> {
+    pub(crate) async fn data(&mut self, count: usize, length: u32) -> Result<()> {
         let mut one = frame_head(length, kind::DATA, flag::NONE, STREAM);
         one.resize(one.len() + length as usize, b'x');
         let mut left = count;
         while left > 0 {
             let batch = left.min(BATCH);
             let cost = batch as i64 * i64::from(length);
-            while self.credit.load(Ordering::SeqCst) < cost {
-                let frame = timeout(SOON, self.frames.recv()).await;
-                let Ok(frame) = frame else {
-                    return Ok(count - left);
-                };
-                self.answer(&frame.context("the connection has ended")?)
+            while self.credit.load(Ordering::SeqCst) < cost.max(1) {
+                let frame = timeout(SOON, self.frames.recv())
+                    .await
+                    .context("no credit")?;
+                self.note(&frame.context("the connection has ended")?)
                     .await?;
             }
             self.credit.fetch_sub(cost, Ordering::SeqCst);
             self.writer.send(one.repeat(batch)).await?;
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
             left -= batch;
         }
-        Ok(count)
+        Ok(())
     }
 
-    async fn answer(&mut self, frame: &Frame) -> Result<()> {
+    /// Ends the body, and reads the body of the answer.
+    pub(crate) async fn answer(&mut self) -> Result<String> {
+        self.writer
+            .send(data(STREAM, flag::END_STREAM, b""))
+            .await?;
+        let mut answer = Vec::new();
+        loop {
+            let frame = timeout(SOON, self.frames.recv())
+                .await
+                .context("no answer")?;
+            let frame = frame.context("the connection has ended")?;
+            self.note(&frame).await?;
+            if frame.kind == kind::DATA {
+                answer.extend_from_slice(&frame.payload);
+            }
+            let may_end = matches!(frame.kind, kind::DATA | kind::HEADERS);
+            if may_end && frame.flags & flag::END_STREAM != 0 {
+                return Ok(String::from_utf8(answer)?);
+            }
+        }
+    }
+
+    async fn note(&mut self, frame: &Frame) -> Result<()> {
         ensure!(
             !matches!(frame.kind, kind::GOAWAY | kind::RST_STREAM),
             "refused: {frame:?}"

@@ -2,31 +2,85 @@
 
 mod budget;
 mod caller;
+mod cancels;
+mod frames;
 mod framewise;
+mod headers;
 mod left;
+mod one_xx;
 mod stage;
 mod stalls;
+mod streams;
 mod stub;
 mod upgraded;
+mod wire;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use integration::environment::Environment;
+use integration::{suite, tests};
 
 use budget::{
     new_requests_are_refused_for_a_while, of_answers_the_longest_blocked_is_cut,
     of_uploads_the_longest_blocked_is_refused,
 };
-use integration::{suite, tests};
+use headers::{
+    a_head_without_end, an_answer_of_too_much_is_a_bad_gateway, heads_have_a_bound,
+    seventy_kibibytes_are_refused, sixty_kibibytes_pass, what_http2_cannot_carry,
+};
 use left::an_upload_behind_an_answer;
+use one_xx::{early_hints, expect_100_continue, no_date_is_added};
 use stalls::stalled_readers_and_writers_hold_up_nobody;
+use streams::as_many_as_a_link_takes;
 use upgraded::upgraded_connections_have_a_budget;
+use wire::{the_server_says, tunnel_client_says};
 
 fn main() -> ExitCode {
     suite::run(tests![
+        the_server_says,
+        tunnel_client_says,
         stalled_readers_and_writers_hold_up_nobody,
         of_answers_the_longest_blocked_is_cut,
         of_uploads_the_longest_blocked_is_refused,
         new_requests_are_refused_for_a_while,
         an_upload_behind_an_answer,
         upgraded_connections_have_a_budget,
+        quick_cancels_over_http1,
+        quick_cancels_over_http2,
+        sixty_kibibytes_pass,
+        seventy_kibibytes_are_refused,
+        an_answer_of_too_much_is_a_bad_gateway,
+        a_head_without_end,
+        heads_have_a_bound,
+        what_http2_cannot_carry,
+        frames_of_a_byte_in_requests,
+        frames_of_a_byte_in_answers,
+        empty_frames,
+        as_many_as_a_link_takes,
+        expect_100_continue,
+        early_hints,
+        no_date_is_added,
     ])
+}
+
+async fn quick_cancels_over_http1(environment: Arc<Environment>) -> Result<()> {
+    cancels::over_http1(environment).await
+}
+
+async fn quick_cancels_over_http2(environment: Arc<Environment>) -> Result<()> {
+    cancels::over_http2(environment).await
+}
+
+async fn frames_of_a_byte_in_requests(environment: Arc<Environment>) -> Result<()> {
+    frames::of_a_byte_in_requests(environment).await
+}
+
+async fn frames_of_a_byte_in_answers(environment: Arc<Environment>) -> Result<()> {
+    frames::of_a_byte_in_answers(environment).await
+}
+
+async fn empty_frames(environment: Arc<Environment>) -> Result<()> {
+    frames::empty_ones(environment).await
 }

@@ -21,36 +21,36 @@ const STALLED: usize = 32;
 const WRITERS: usize = 2;
 
 /// Callers that do not read their answers, and uploads that nobody takes.
-pub(crate) struct Stalled {
-    pub(crate) readers: Vec<Response<RecvStream>>,
-    pub(crate) writers: JoinSet<Result<()>>,
+struct Stalled {
+    _readers: Vec<Response<RecvStream>>,
+    _writers: JoinSet<Result<()>>,
     _callers: Vec<Caller>,
 }
 
 impl Stalled {
-    pub(crate) async fn begin(stage: &Stage, readers: usize, writers: usize) -> Result<Self> {
+    async fn begin(stage: &Stage, readers: usize, writers: usize) -> Result<Self> {
         let mut reader = Caller::connect(&stage.chain).await?;
         let mut reading = Vec::new();
-        for number in 0..readers {
-            reading.push(reader.get(&format!("/stream?reader-{number}")).await?);
+        for _ in 0..readers {
+            reading.push(reader.get("/stream").await?);
         }
-        let mut stalled = Self {
-            readers: reading,
-            writers: JoinSet::new(),
-            _callers: vec![reader],
-        };
+        let (mut callers, mut sending) = (vec![reader], JoinSet::new());
         for _ in 0..writers.div_ceil(WRITERS) {
             let mut writer = Caller::connect(&stage.chain).await?;
             for _ in 0..WRITERS {
                 let (answer, mut body) = writer.post("/sink").await?;
-                stalled.writers.spawn(async move {
+                sending.spawn(async move {
                     let _answer = answer;
                     send(&mut body, u64::MAX).await
                 });
             }
-            stalled._callers.push(writer);
+            callers.push(writer);
         }
-        Ok(stalled)
+        Ok(Self {
+            _readers: reading,
+            _writers: sending,
+            _callers: callers,
+        })
     }
 }
 

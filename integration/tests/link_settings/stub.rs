@@ -1,11 +1,10 @@
 //! In the sidecar's place: an upstream whose answers a test picks by path.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use anyhow::Result;
@@ -36,11 +35,11 @@ pub(crate) struct Seen {
     open: AtomicUsize,
     /// All that ever came.
     all: AtomicUsize,
-    /// Bytes of each endless answer that were asked for, by its query.
+    read: AtomicUsize,
+
     /// Cancelled when what was not taken is to be read: a peer that does not read
     /// does not see that its connection has ended.
     pub(crate) read_on: CancellationToken,
-    produced: Mutex<HashMap<String, Arc<AtomicU64>>>,
 }
 
 impl Seen {
@@ -52,13 +51,9 @@ impl Seen {
         self.all.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn produced(&self, query: &str) -> u64 {
-        self.counter(query).load(Ordering::SeqCst)
-    }
-
-    fn counter(&self, query: &str) -> Arc<AtomicU64> {
-        let mut produced = self.produced.lock().unwrap_or_else(PoisonError::into_inner);
-        produced.entry(query.to_owned()).or_default().clone()
+    /// Bytes of bodies that were read.
+    pub(crate) fn read(&self) -> usize {
+        self.read.load(Ordering::SeqCst)
     }
 }
 
@@ -129,40 +124,52 @@ async fn answer(
     let query = request.uri().query().unwrap_or_default().to_owned();
     let body = match request.uri().path() {
         // Longer than anybody waits.
-        "/stream" => Endless::body(seen.counter(&query), open),
+        "/stream" => Endless::body(open),
         "/watch" => Quiet::body(open, std::future::pending()),
         // The same, and takes nothing of its body.
         "/watch-and-sink" => Quiet::body(open, async move {
             seen.read_on.cancelled().await;
-            read(request.into_body()).await;
+            read(request.into_body(), &seen).await;
         }),
+        "/silence" => {
+            let _open = open;
+            std::future::pending().await
+        }
         // Takes nothing of its body.
         "/sink" => {
             let _open = open;
             seen.read_on.cancelled().await;
-            read(request.into_body()).await
+            read(request.into_body(), &seen).await
         }
-        "/length" => read(request.into_body()).await,
-        "/heads" => return Ok(heads(&request, &query)),
+        "/length" => read(request.into_body(), &seen).await,
+        "/heads" => return Ok(heads(&query, text(lines_that_came(&request)))),
+        "/head-and-watch" => {
+            let quiet = Quiet::body(open, std::future::pending());
+            return Ok(heads(&query, quiet));
+        }
         _ => text("ok".to_owned()),
     };
     Ok(Response::new(body))
 }
 
-/// Says how many header lines and bytes came, and answers with as many as
-/// `lines=…&each=…` asks for.
-fn heads(request: &Request<Incoming>, query: &str) -> Response<AnyBody> {
+/// Header lines, and bytes of them.
+fn lines_that_came(request: &Request<Incoming>) -> String {
+    let lines = || {
+        let headers = request.headers().iter();
+        headers.filter(|(name, _)| name.as_str().starts_with("x-fill"))
+    };
+    let bytes: usize = lines().map(|(_, value)| value.len()).sum();
+    format!("{} {bytes}", lines().count())
+}
+
+/// Answers with as many header lines as `lines=…&each=…` asks for.
+fn heads(query: &str, body: AnyBody) -> Response<AnyBody> {
     let number = |key: &str| {
         let pair = query.split('&').find_map(|pair| pair.strip_prefix(key));
         pair.and_then(|value| value.parse::<usize>().ok())
             .unwrap_or_default()
     };
-    let asked = || {
-        let headers = request.headers().iter();
-        headers.filter(|(name, _)| name.as_str().starts_with("x-fill"))
-    };
-    let bytes: usize = asked().map(|(_, value)| value.len()).sum();
-    let mut response = Response::new(text(format!("{} {bytes}", asked().count())));
+    let mut response = Response::new(body);
     let value = HeaderValue::from_bytes(&vec![b'y'; number("each=")]);
     for line in 0..number("lines=") {
         let name = HeaderName::try_from(format!("x-fill-{line}"));
@@ -174,10 +181,12 @@ fn heads(request: &Request<Incoming>, query: &str) -> Response<AnyBody> {
 }
 
 /// How much comes.
-async fn read(mut body: Incoming) -> AnyBody {
+async fn read(mut body: Incoming, seen: &Seen) -> AnyBody {
     let mut length = 0;
     while let Some(Ok(frame)) = body.frame().await {
-        length += frame.data_ref().map_or(0, Bytes::len);
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        seen.read.fetch_add(read, Ordering::SeqCst);
+        length += read;
     }
     text(length.to_string())
 }
@@ -186,19 +195,14 @@ fn text(text: String) -> AnyBody {
     Full::from(text).boxed_unsync()
 }
 
-/// Counts what is asked for of it.
+/// As much as is asked for.
 struct Endless {
-    produced: Arc<AtomicU64>,
     _open: Open,
 }
 
 impl Endless {
-    fn body(produced: Arc<AtomicU64>, open: Open) -> AnyBody {
-        Self {
-            produced,
-            _open: open,
-        }
-        .boxed_unsync()
+    fn body(open: Open) -> AnyBody {
+        Self { _open: open }.boxed_unsync()
     }
 }
 
@@ -211,7 +215,6 @@ impl Body for Endless {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         static ZEROS: [u8; PIECE] = [0; PIECE];
-        self.produced.fetch_add(PIECE as u64, Ordering::SeqCst);
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&ZEROS)))))
     }
 }

@@ -1,0 +1,93 @@
+//! Callers that go at once. Each cancel is a reset on the link; by default twenty
+//! of them would end it.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
+use integration::chain::SOON;
+use integration::endure::amount;
+use integration::environment::Environment;
+use integration::wait::until;
+use tokio::time::timeout;
+
+use crate::caller::Caller;
+use crate::stage::{Stage, tells};
+
+/// Connections that cancel at once; the listener ends one that resets too many
+/// requests which it has not looked at.
+const CONNECTIONS: u32 = 10;
+/// Requests of one connection that are reset together: below that limit.
+const TOGETHER: u32 = 10;
+
+async fn nothing_is_left(stage: &Stage) -> Result<()> {
+    until("the end of all at the upstream", SOON, || async {
+        Ok((stage.stub.seen.open() == 0).then_some(()))
+    })
+    .await?;
+    tells(&stage.chain.client, "tunnel_client_open_requests", 0.0).await?;
+    tells(&stage.chain.server, "tunnel_server_open_requests", 0.0).await?;
+    Caller::connect(&stage.chain).await?.is_served().await
+}
+
+/// Every second one as soon as its answer begins, the others at once.
+pub(crate) async fn over_http2(environment: Arc<Environment>) -> Result<()> {
+    let mut stage = Stage::set(&environment).await?;
+    stage.without_limits().await?;
+    let cancels = amount(10_000, 1_000_000);
+    let each = cancels / CONNECTIONS;
+    let chain = &stage.chain;
+    let cancelling = (0..CONNECTIONS).map(|_| async move {
+        let mut caller = Caller::connect(chain).await?;
+        for _ in 0..each / TOGETHER {
+            let mut open = Vec::new();
+            for _ in 0..TOGETHER {
+                let request = caller.request(http::Method::GET, "/watch").body(())?;
+                open.push(caller.send(request, true).await?);
+            }
+            // Also shows that what was cancelled before is taken note of.
+            for (answer, _) in open.split_off(open.len() / 2) {
+                let answer = timeout(SOON, answer).await.context("no answer")??;
+                ensure!(answer.status() == 200, "{}", answer.status());
+            }
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(cancelling).await?;
+    println!(
+        "{cancels} cancels over HTTP/2, {} reached the upstream",
+        stage.stub.seen.all()
+    );
+    ensure!(stage.stub.seen.all() as u32 >= cancels / 2);
+    nothing_is_left(&stage).await?;
+    stage.strike().await
+}
+
+/// Each is the end of a connection.
+pub(crate) async fn over_http1(environment: Arc<Environment>) -> Result<()> {
+    let mut stage = Stage::set(&environment).await?;
+    stage.without_limits().await?;
+    let cancels = amount(10_000, 1_000_000);
+    let each = cancels / CONNECTIONS;
+    let chain = &stage.chain;
+    let cancelling = (0..CONNECTIONS).map(|_| async move {
+        for number in 0..each {
+            let mut caller = chain.raw_caller().await?;
+            caller
+                .send(chain.raw_head(false, "GET", "/watch", ""))
+                .await?;
+            if number % 2 == 0 {
+                let head = caller.head().await?;
+                ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+            }
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(cancelling).await?;
+    println!(
+        "{cancels} cancels over HTTP/1.1, {} reached the upstream",
+        stage.stub.seen.all()
+    );
+    nothing_is_left(&stage).await?;
+    stage.strike().await
+}

@@ -1,0 +1,90 @@
+//! DATA frames as small as they can be.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use futures_util::StreamExt;
+use integration::chain::{ChainOptions, SOON};
+use integration::endure::amount;
+use integration::environment::Environment;
+use integration::http_version::HttpVersion;
+use integration::raw_http::RawUpstream;
+use integration::wait::until;
+
+use crate::framewise::Framewise;
+use crate::stage::Stage;
+
+/// Bytes of a body whose frames are of one byte.
+fn bytes() -> usize {
+    amount(50_000, 1_000_000) as usize
+}
+
+/// Sent before the upstream has read those before: the server ends a caller's
+/// connection where 16,000 pile up.
+const AT_ONCE: usize = 5_000;
+
+pub(crate) async fn of_a_byte_in_requests(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut caller = Framewise::send(&stage.chain, "POST", "/length").await?;
+    for sent in (AT_ONCE..=bytes()).step_by(AT_ONCE) {
+        caller.data(AT_ONCE, 1).await?;
+        until("all that was sent at the upstream", SOON, || async {
+            Ok((stage.stub.seen.read() == sent).then_some(()))
+        })
+        .await?;
+    }
+    let answer = caller.answer().await?;
+    ensure!(answer == bytes().to_string(), "{answer} bytes came");
+    stage.strike().await
+}
+
+pub(crate) async fn of_a_byte_in_answers(environment: Arc<Environment>) -> Result<()> {
+    let upstream = RawUpstream::bind().await?;
+    let options = ChainOptions {
+        upstream: Some(upstream.address),
+        ..ChainOptions::bare()
+    };
+    let chain = environment.chain_with(options).await?;
+    for version in HttpVersion::BOTH {
+        let caller = version.caller(&chain)?;
+        let url = chain.url_by_host();
+        let answering = async {
+            let (mut connection, _) = upstream.request().await?;
+            connection
+                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                .await?;
+            for _ in 0..bytes() / 100 {
+                connection.send("1\r\nx\r\n".repeat(100)).await?;
+            }
+            connection.send("0\r\n\r\n").await
+        };
+        let reading = async {
+            let mut body = caller.get(url).send().await?.bytes_stream();
+            let mut length = 0;
+            while let Some(data) = body.next().await {
+                length += data?.len();
+            }
+            anyhow::Ok(length)
+        };
+        let (length, ()) = tokio::try_join!(reading, answering)?;
+        ensure!(length == bytes(), "{version:?}: {length} bytes came");
+    }
+    chain.linked().await?;
+    chain.stop().await
+}
+
+/// h2 ends a connection after a hundred: the caller's own, never the link.
+pub(crate) async fn empty_ones(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    for _ in 0..3 {
+        let mut caller = Framewise::send(&stage.chain, "POST", "/length").await?;
+        caller.data(90, 0).await?;
+        caller.data(1, 1).await?;
+        let answer = caller.answer().await?;
+        ensure!(answer == "1", "{answer} bytes came");
+        let mut many = Framewise::send(&stage.chain, "POST", "/length").await?;
+        // The server may close it meanwhile.
+        drop(many.data(10_000, 0).await);
+    }
+    stage.strike().await
+}
