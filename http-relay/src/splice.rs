@@ -12,7 +12,7 @@ use tunnel_protocol::limits::WRITE_STALL;
 
 use crate::body::{Meter, RelayError, error_chain};
 use crate::body_channel::BodyWriter;
-use crate::stall_budget::Stall;
+use crate::stall_budget::{Stall, StreamHandle};
 
 /// Read buffer of one upgraded connection, bytes: a terminal needs a few, and a
 /// copy fills frames of this size. Thousands may be open.
@@ -32,8 +32,8 @@ pub struct SpliceMeters {
 pub struct SpliceStalls {
     /// From the connection to the stream.
     pub outgoing: Option<Stall>,
-    /// From the stream to the connection.
-    pub incoming: Option<Stall>,
+    /// From the stream to the connection: the stream is a body that the budget holds.
+    pub incoming: Option<StreamHandle>,
 }
 
 /// Runs until both directions have ended or one has failed.
@@ -54,8 +54,8 @@ where
 {
     let (reader, writer) = tokio::io::split(io);
     let sending = read_into(reader, outgoing, &meters.outgoing, stalls.outgoing.as_ref());
-    let incoming_stall = stalls.incoming.as_ref();
-    let receiving = write_from(incoming, writer, &meters.incoming, incoming_stall);
+    let held = stalls.incoming.as_ref();
+    let receiving = write_from(incoming, writer, &meters.incoming, held);
     // On a failure the other half is dropped: its writer cuts the body.
     tokio::try_join!(sending, receiving).map(|((), ())| ())
 }
@@ -65,6 +65,13 @@ async fn during<F: Future>(stall: Option<&Stall>, write: F) -> Result<F::Output,
     match stall {
         Some(stall) => stall.during(write).await,
         None => Ok(write.await),
+    }
+}
+
+async fn cut(held: Option<&StreamHandle>) -> &'static str {
+    match held {
+        Some(held) => held.cut().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -110,7 +117,7 @@ async fn write_from<B, W>(
     mut incoming: B,
     mut writer: W,
     meter: &Meter,
-    stall: Option<&Stall>,
+    held: Option<&StreamHandle>,
 ) -> Result<(), RelayError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -127,7 +134,12 @@ where
             writer.write_all(&data).await?;
             writer.flush().await
         };
-        match during(stall, tokio::time::timeout(WRITE_STALL, write)).await? {
+        let written = tokio::select! {
+            biased;
+            written = tokio::time::timeout(WRITE_STALL, write) => written,
+            reason = cut(held) => return Err(RelayError::Ended(reason)),
+        };
+        match written {
             Ok(written) => written.map_err(|error| RelayError::cut(&error))?,
             Err(_) => return Err(RelayError::Ended("a write made no progress")),
         }

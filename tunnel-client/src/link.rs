@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use service_kit::tasks::{Spawner, Tasks};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,9 @@ use tunnel_protocol::limits::{
 
 use crate::control::{self, LinkEvent};
 use crate::relay::Relay;
+
+/// Length of HTTP/2's client preface, bytes.
+const PREFACE: usize = 24;
 
 /// Events that the connector has not taken yet; it takes them at once.
 pub(crate) const EVENTS: usize = 8;
@@ -65,6 +68,9 @@ impl Link {
         // Boxed: hyper moves it into a task of its own, and it is large.
         let service =
             service_fn(move |request| Box::pin(link.clone().dispatch(request, spawner.clone())));
+        // The server's preface comes first.
+        let connection = self.stalls.gauge(TokioIo::new(connection), PREFACE);
+        let connection = TokioIo::new(connection);
         let mut connection =
             pin!(http2_settings(tasks.spawner()).serve_connection(connection, service));
         let ended = tokio::select! {

@@ -98,7 +98,7 @@ impl Relay {
         parts.extensions = http::Extensions::new();
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
-            let (body, upload) = stalls.hold(pass(body), REQUEST_WINDOW.into());
+            let (body, upload) = stalls.inbound(pass(body), REQUEST_WINDOW.into(), Arc::default());
             let request = Request::from_parts(parts, body);
             let response = tokio::select! {
                 response = self.upstream.send(request) => response?,
@@ -126,9 +126,10 @@ impl Relay {
             return self.answer(response, std::future::pending(), open, stalls);
         }
         let (writer, outgoing) = body_channel::channel();
+        let (body, held) = stalls.inbound(pass(body), REQUEST_WINDOW.into(), Arc::default());
         let stalls = SpliceStalls {
             outgoing: Some(stalls.stall(READ_AHEAD)),
-            incoming: Some(stalls.stall(REQUEST_WINDOW.into())),
+            incoming: Some(held),
         };
         let upgraded = hyper::upgrade::on(&mut response);
         let splicing = async move {
@@ -175,7 +176,10 @@ impl Relay {
         parts.extensions = http::Extensions::new();
         self.metrics.request(Outcome::Answered);
         let body = relay(body, ended, Arc::default(), open);
-        Ok(Response::from_parts(parts, stalls.hold(body, READ_AHEAD).0))
+        Ok(Response::from_parts(
+            parts,
+            stalls.outbound(body, READ_AHEAD).0,
+        ))
     }
 
     fn failed(&self, failure: &RelayFailure) -> Response<RelayBody> {

@@ -211,8 +211,9 @@ impl Metrics {
 
     /// The budget for streams that stand still has looked at them.
     pub(crate) fn stalled(&self, look: Look) {
-        let stalled = i64::try_from(look.stalled).unwrap_or(i64::MAX);
-        self.stalled.set(stalled);
+        if let Some(stalled) = look.stalled {
+            self.stalled.set(i64::try_from(stalled).unwrap_or(i64::MAX));
+        }
         self.stalled_cut.inc_by(look.cut as u64);
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use super::held::Held;
 use super::stream::Stream;
 use super::{CUT, Link, Listing, lock};
 use crate::{RelayBody, RelayError};
@@ -15,16 +16,16 @@ use crate::{RelayBody, RelayError};
 pub(super) struct HeldBody {
     stream: Arc<Stream>,
     link: Arc<Link>,
-    /// From the first data on.
-    listing: Option<Listing>,
+    _listing: Option<Listing>,
 }
 
 impl HeldBody {
     pub(super) fn boxed(link: Arc<Link>, stream: Arc<Stream>) -> RelayBody {
+        let has_data = !lock(&stream.held).as_ref().is_none_or(Held::is_end_stream);
         Self {
+            _listing: has_data.then(|| Listing::new(&link, stream.clone())),
             stream,
             link,
-            listing: None,
         }
         .boxed_unsync()
     }
@@ -42,37 +43,34 @@ impl Body for HeldBody {
     type Error = RelayError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let stream = self.stream.clone();
-        let mut body = lock(&stream.body);
+        let stream = &self.stream;
+        let mut held = lock(&stream.held);
         stream.asked();
         stream.consumed_here();
-        let Some(inner) = body.as_mut() else {
+        let Some(held) = held.as_mut() else {
             return Poll::Ready(Some(Err(RelayError::Ended(CUT))));
         };
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        let frame = ready!(stream.poll(held, cx, &self.link.gauge));
         // After its last frame a body is not asked again.
         let goes_on = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        if goes_on && !inner.is_end_stream() {
+        if goes_on && !held.is_end_stream() {
             stream.handed();
-            if self.listing.is_none() {
-                self.listing = Some(Listing::new(&self.link, stream.clone()));
-            }
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.stream.body)
+        lock(&self.stream.held)
             .as_ref()
-            .is_some_and(Body::is_end_stream)
+            .is_some_and(Held::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        lock(&self.stream.body)
+        lock(&self.stream.held)
             .as_ref()
-            .map_or_else(SizeHint::default, Body::size_hint)
+            .map_or_else(SizeHint::default, Held::size_hint)
     }
 }

@@ -1,13 +1,14 @@
 //! One look at all streams: who is blocked, for how long, and who has to go.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tunnel_protocol::limits::WRITE_STALL;
 
 use super::stream::Stream;
-use super::{LOOK, Link, Process, STALLED_AFTER, Seen, lock};
+use super::{LOOK, Link, Process, STALLED_AFTER, Seen, lock, relief};
 
 struct Blocked {
     since: Instant,
@@ -17,41 +18,57 @@ struct Blocked {
 /// What a look has found.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Streams that are blocked for [`STALLED_AFTER`] and stay.
-    pub stalled: usize,
+    /// Streams that are blocked for [`STALLED_AFTER`] and stay, if it counted them.
+    pub stalled: Option<usize>,
     /// Streams that were cut.
     pub cut: usize,
 }
 
 /// Cuts what is over the limits.
 pub(super) fn look(process: &Process, now: Instant) -> Look {
-    let mut links = lock(&process.links);
-    links.retain(|link| link.strong_count() > 0);
-    let links: Vec<_> = links.iter().filter_map(std::sync::Weak::upgrade).collect();
     let (mut cut, mut rest) = (Vec::new(), Vec::new());
-    for link in links {
+    for link in links(process) {
         let mut blocked = blocked(&link, now);
-        cut.extend(over(&mut blocked, process.link_limit, now));
         let full = is_full(&blocked, process.link_limit, now);
         link.full.store(full, Ordering::Relaxed);
+        cut.extend(over(&mut blocked, process.link_limit, now));
         rest.append(&mut blocked);
     }
     rest.sort_by_key(|one| one.since);
-    cut.extend(over(&mut rest, process.limit, now));
     let full = is_full(&rest, process.limit, now);
     process.full.store(full, Ordering::Relaxed);
+    cut.extend(over(&mut rest, process.limit, now));
     for one in &cut {
         one.stream.cut();
     }
     Look {
-        stalled: stalled(&rest, now),
+        stalled: Some(longer_than(&rest, STALLED_AFTER, now)),
         cut: cut.len(),
     }
 }
 
-/// How many of the first count.
-fn stalled(blocked: &[Blocked], now: Instant) -> usize {
-    blocked.partition_point(|one| now.duration_since(one.since) >= STALLED_AFTER)
+/// How many of the first are blocked for so long.
+fn longer_than(blocked: &[Blocked], patience: Duration, now: Instant) -> usize {
+    blocked.partition_point(|one| now.duration_since(one.since) >= patience)
+}
+
+/// Sees to links that hold too many small frames.
+pub(super) fn relieve(process: &Process) -> Look {
+    let cut: usize = links(process)
+        .iter()
+        .map(|link| {
+            let hoarders = relief::relieve(link);
+            hoarders.iter().for_each(|stream| stream.cut());
+            hoarders.len()
+        })
+        .sum();
+    Look { stalled: None, cut }
+}
+
+fn links(process: &Process) -> Vec<Arc<Link>> {
+    let mut links = lock(&process.links);
+    links.retain(|link| link.strong_count() > 0);
+    links.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// Longest blocked first.
@@ -75,30 +92,44 @@ impl Seen {
             self.moves = moves;
             self.blocked_since = None;
         }
-        // One that was cut holds nothing more, though its consumer is blocked on.
-        let is_blocked = moves % 2 == 1 && !self.stream.is_cut();
-        is_blocked.then(|| *self.blocked_since.get_or_insert(now))
+        self.stream
+            .is_blocked()
+            .then(|| *self.blocked_since.get_or_insert(now))
     }
 }
 
-/// Takes those that have to go.
+/// Takes those that have to go: whoever stands still for long is held to the limit,
+/// and all to half as much again, so that a crowd cannot fill the memory before.
 fn over(blocked: &mut Vec<Blocked>, limit: u64, now: Instant) -> Vec<Blocked> {
-    let age = |one: &Blocked| now.duration_since(one.since);
-    let stalled = stalled(blocked, now);
-    let mut held: u64 = blocked[..stalled].iter().map(|one| one.stream.cost).sum();
-    let mut go = 0;
-    while go < stalled && (held > limit || age(&blocked[go]) >= WRITE_STALL) {
-        held -= blocked[go].stream.cost;
-        go += 1;
-    }
-    blocked.drain(..go).collect()
+    let rules = [
+        (WRITE_STALL, 0),
+        (STALLED_AFTER, limit),
+        (LOOK, crowd(limit)),
+    ];
+    let go = rules.map(|(patience, limit)| {
+        let counts = longer_than(blocked, patience, now);
+        let mut held = cost(&blocked[..counts]);
+        let mut go = 0;
+        while go < counts && held > limit {
+            held -= blocked[go].stream.cost();
+            go += 1;
+        }
+        go
+    });
+    blocked
+        .drain(..go.into_iter().max().unwrap_or_default())
+        .collect()
 }
 
-/// Counts whoever was blocked at the last look, too.
+/// Whether new streams have to wait.
 fn is_full(blocked: &[Blocked], limit: u64, now: Instant) -> bool {
-    let held = blocked
-        .iter()
-        .filter(|one| now.duration_since(one.since) >= LOOK)
-        .map(|one| one.stream.cost);
-    held.sum::<u64>() > limit.saturating_mul(2)
+    cost(&blocked[..longer_than(blocked, LOOK, now)]) > crowd(limit)
+}
+
+fn crowd(limit: u64) -> u64 {
+    limit.saturating_add(limit / 2)
+}
+
+fn cost(blocked: &[Blocked]) -> u64 {
+    blocked.iter().map(|one| one.stream.cost()).sum()
 }

@@ -9,11 +9,17 @@
 //! Once a second [`StallBudget::watch`] looks at all streams. One that has been
 //! blocked for [`STALLED_AFTER`] counts with all that it may hold; over the limit,
 //! a link's or the process', the longest blocked is cut, and the next, until the
-//! rest fits. Streams that are blocked for shorter may yet go on: only when they
-//! hold twice the limit do new streams have to wait ([`LinkStalls::is_full`]).
+//! rest fits. Those that are blocked for shorter may yet go on, and have half as
+//! much again; beyond that new streams have to wait, too ([`LinkStalls::is_full`]).
+//!
+//! What a frame costs that is smaller than its bookkeeping is bounded by a
+//! [`Gauged`] connection.
 
+mod gauge;
+mod held;
 mod held_body;
 mod look;
+mod relief;
 mod stream;
 
 use std::collections::HashMap;
@@ -21,12 +27,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::RelayBody;
+use gauge::Gauge;
 use held_body::HeldBody;
 use stream::Stream;
 
+pub use gauge::Gauged;
 pub use look::Look;
 pub use stream::{Stall, StreamHandle};
 
@@ -51,6 +60,8 @@ struct Process {
     link_limit: u64,
     full: AtomicBool,
     links: Mutex<Vec<Weak<Link>>>,
+    /// Told of a link that holds too many small frames.
+    relief: Notify,
 }
 
 /// One link's part of the budget.
@@ -62,7 +73,7 @@ struct Link {
     process: Arc<Process>,
     full: AtomicBool,
     next: AtomicU64,
-    /// Those that have been handed data. Many never are.
+    gauge: Gauge,
     streams: Mutex<HashMap<u64, Seen>>,
 }
 
@@ -90,6 +101,7 @@ impl StallBudget {
             link_limit: link,
             full: AtomicBool::new(false),
             links: Mutex::default(),
+            relief: Notify::new(),
         }))
     }
 
@@ -100,6 +112,7 @@ impl StallBudget {
             process: self.0.clone(),
             full: AtomicBool::new(false),
             next: AtomicU64::new(0),
+            gauge: Gauge::default(),
             streams: Mutex::default(),
         });
         lock(&self.0.links).push(Arc::downgrade(&link));
@@ -111,8 +124,10 @@ impl StallBudget {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let now = looks.tick().await;
-            let look = look::look(&self.0, now);
+            let look = tokio::select! {
+                now = looks.tick() => look::look(&self.0, now),
+                () = self.0.relief.notified() => look::relieve(&self.0),
+            };
             if look.cut > 0 {
                 tracing::warn!(streams = look.cut, "cut: {CUT}");
             }
@@ -122,36 +137,52 @@ impl StallBudget {
 }
 
 impl LinkStalls {
-    /// Whether a new stream has to wait: what is blocked holds twice the limit.
+    /// Whether a new stream has to wait: streams that are blocked hold too much.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.0.full.load(Ordering::Relaxed) || self.0.process.full.load(Ordering::Relaxed)
     }
 
-    /// Passes a body on that may hold `cost` bytes while it is blocked.
+    /// Counts the frames that come over the link, after a preface of so many bytes.
     #[must_use]
-    pub fn hold(&self, body: RelayBody, cost: u64) -> (RelayBody, StreamHandle) {
-        self.hold_and_tell(body, cost, Arc::default())
+    pub fn gauge<T>(&self, connection: T, preface: usize) -> Gauged<T> {
+        Gauged::new(connection, self.clone(), preface)
     }
 
-    /// As [`Self::hold`]; `told` is set to the reason before a cut drops the body,
-    /// and with it whoever records its end.
+    /// Passes a body on to the link.
     #[must_use]
-    pub fn hold_and_tell(
+    pub fn outbound(&self, body: RelayBody, held: u64) -> (RelayBody, StreamHandle) {
+        self.hold(body, held, false, Arc::default())
+    }
+
+    /// Passes a body on that comes over the link; `told` is set to the reason before
+    /// a cut drops the body, and with it whoever records its end.
+    #[must_use]
+    pub fn inbound(
         &self,
         body: RelayBody,
-        cost: u64,
+        held: u64,
         told: Arc<OnceLock<&'static str>>,
     ) -> (RelayBody, StreamHandle) {
-        let stream = Arc::new(Stream::new(cost, Some(body), told));
+        self.hold(body, held, true, told)
+    }
+
+    fn hold(
+        &self,
+        body: RelayBody,
+        held: u64,
+        inbound: bool,
+        told: Arc<OnceLock<&'static str>>,
+    ) -> (RelayBody, StreamHandle) {
+        let stream = Arc::new(Stream::new(held, Some(body), inbound, told));
         let handle = StreamHandle::new(stream.clone());
         (HeldBody::boxed(self.0.clone(), stream), handle)
     }
 
-    /// A stream that is no body; it may hold `cost` bytes while it is blocked.
+    /// A stream to the link that is no body.
     #[must_use]
-    pub fn stall(&self, cost: u64) -> Stall {
-        let stream = Arc::new(Stream::new(cost, None, Arc::default()));
+    pub fn stall(&self, held: u64) -> Stall {
+        let stream = Arc::new(Stream::new(held, None, false, Arc::default()));
         Stall::new(stream.clone(), Listing::new(&self.0, stream))
     }
 }

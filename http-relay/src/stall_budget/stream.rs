@@ -1,41 +1,63 @@
 //! One direction of one stream.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use http_body::Frame;
 use tokio_util::sync::CancellationToken;
 
+use super::gauge::Gauge;
+use super::held::Held;
 use super::{CUT, Listing, lock};
 use crate::{RelayBody, RelayError, stream_task};
 
-#[derive(Debug)]
 pub(super) struct Stream {
-    /// Odd while it is blocked; another number each time.
+    /// Odd while it is blocked; another number each time. A body is until it is
+    /// asked for the first time.
     moves: AtomicU64,
     /// Bytes that it may hold.
-    pub(super) cost: u64,
+    pub(super) window: u64,
+    /// Bytes that were taken from it before its consumer asked.
+    spooled: AtomicU64,
     cut: CancellationToken,
     /// Told why it was cut, before its body is dropped.
     told: Arc<OnceLock<&'static str>>,
     /// Taken when it is cut: its consumer, which is blocked, could not be told.
-    pub(super) body: Mutex<Option<RelayBody>>,
+    pub(super) held: Mutex<Option<Held>>,
+    /// Its body comes over the link.
+    inbound: bool,
     ended: AtomicBool,
     /// The task that consumes it.
     task: OnceLock<CancellationToken>,
 }
 
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("moves", &self.moves())
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Stream {
     pub(super) fn new(
-        cost: u64,
+        window: u64,
         body: Option<RelayBody>,
+        inbound: bool,
         told: Arc<OnceLock<&'static str>>,
     ) -> Self {
         Self {
-            moves: AtomicU64::new(0),
-            cost,
+            moves: AtomicU64::new(u64::from(body.is_some())),
+            window,
+            spooled: AtomicU64::new(0),
             cut: CancellationToken::new(),
             told,
-            body: Mutex::new(body),
+            held: Mutex::new(body.map(Held::new)),
+            inbound,
             ended: AtomicBool::new(false),
             task: OnceLock::new(),
         }
@@ -57,20 +79,54 @@ impl Stream {
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn is_blocked(&self) -> bool {
+        // One that was cut holds nothing more, though its consumer is blocked on.
+        self.moves() % 2 == 1 && !self.cut.is_cancelled()
+    }
+
+    /// What it may hold now.
+    pub(super) fn cost(&self) -> u64 {
+        self.window + self.spooled()
+    }
+
+    pub(super) fn spooled(&self) -> u64 {
+        self.spooled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn poll(
+        &self,
+        held: &mut Held,
+        cx: &mut Context<'_>,
+        gauge: &Gauge,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let polled = held.poll(cx, self.inbound.then_some(gauge));
+        self.spooled.store(held.spooled as u64, Ordering::Relaxed);
+        polled
+    }
+
+    /// Puts small frames together, if it is blocked.
+    pub(super) fn compact(&self, gauge: &Gauge, bytes: usize) {
+        let mut held = lock(&self.held);
+        if let Some(held) = held.as_mut()
+            && self.inbound
+            // Under the lock: else its consumer may wait by now.
+            && self.is_blocked()
+        {
+            held.compact(gauge, bytes);
+            self.spooled.store(held.spooled as u64, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn cut(&self) {
         self.told.get_or_init(|| CUT);
         self.cut.cancel();
         self.drop_body();
     }
 
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut.is_cancelled()
-    }
-
     pub(super) fn drop_body(&self) {
-        let body = lock(&self.body).take();
+        let held = lock(&self.held).take();
         // Not under the lock, as whatever the body holds is dropped with it.
-        drop(body);
+        drop(held);
     }
 
     /// Notes who consumes it, where that can be ended.

@@ -2,6 +2,7 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::*;
@@ -29,7 +30,9 @@ impl Watched {
         let cut = Arc::new(AtomicUsize::new(0));
         let (watched, counted) = (budget.clone(), cut.clone());
         let watch = tokio::task::spawn_local(async move {
-            let count = |look: Look| drop(counted.fetch_add(look.cut, Ordering::Relaxed));
+            let count = |look: Look| {
+                counted.fetch_add(look.cut, Ordering::Relaxed);
+            };
             watched.watch(count).await;
         });
         Self { budget, cut, watch }
@@ -43,7 +46,7 @@ impl Watched {
 async fn held(link: &LinkStalls) -> (BodyWriter, RelayBody, StreamHandle) {
     let (writer, body) = channel();
     writer.send(Bytes::from_static(b"x")).await.unwrap();
-    let (body, handle) = link.hold(pass(body), COST);
+    let (body, handle) = link.outbound(pass(body), COST);
     (writer, body, handle)
 }
 
@@ -78,7 +81,8 @@ async fn the_longest_blocked_is_cut_and_only_it() {
 
 #[tokio::test(start_paused = true, flavor = "local")]
 async fn whoever_takes_or_waits_for_data_is_not_blocked() {
-    let watched = Watched::new(0, 0);
+    // A crowd's limit is half as much again.
+    let watched = Watched::new(COST - 1, COST - 1);
     let link = watched.budget.link();
     let (_quiet, mut waits, _) = held(&link).await;
     block(&mut waits).await;
@@ -113,7 +117,7 @@ async fn the_process_has_a_limit_of_its_own() {
 }
 
 #[tokio::test(start_paused = true, flavor = "local")]
-async fn new_streams_wait_while_twice_the_limit_is_blocked() {
+async fn a_crowd_is_cut_before_its_time_and_new_streams_wait() {
     let watched = Watched::new(100 * COST, COST);
     let (link, other) = (watched.budget.link(), watched.budget.link());
     let mut open = Vec::new();
@@ -123,11 +127,14 @@ async fn new_streams_wait_while_twice_the_limit_is_blocked() {
         open.push((writer, body));
     }
     assert!(!link.is_full());
-    sleep(3 * LOOK).await;
-    assert!(link.is_full() && !other.is_full());
-    open.clear();
-    sleep(2 * LOOK).await;
-    assert!(!link.is_full());
+    let mut was_full = false;
+    for _ in 0..6 {
+        sleep(LOOK / 2).await;
+        was_full |= link.is_full();
+        assert!(!other.is_full());
+    }
+    assert!(was_full && !link.is_full());
+    assert_eq!(watched.cut(), 2);
 }
 
 #[tokio::test(start_paused = true, flavor = "local")]
@@ -153,4 +160,96 @@ async fn a_consumer_is_ended_from_outside() {
     handle.end();
     writer.closed().await;
     consumer.await.unwrap();
+}
+
+/// A link's connection and its bodies: frames that are read are the body's.
+struct Played {
+    link: LinkStalls,
+    gauged: Gauged<tokio::io::DuplexStream>,
+    peer: tokio::io::DuplexStream,
+}
+
+impl Played {
+    fn new(watched: &Watched) -> Self {
+        let link = watched.budget.link();
+        let (peer, connection) = tokio::io::duplex(1 << 20);
+        let gauged = link.gauge(connection, 0);
+        Self { link, gauged, peer }
+    }
+
+    /// Reads so many frames of a byte; gives how many could be.
+    async fn read_small(&mut self, count: usize) -> usize {
+        const FRAME: [u8; 10] = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
+        let mut frames = vec![0; 1000 * FRAME.len()];
+        for read in 0..count / 1000 {
+            self.peer.write_all(&FRAME.repeat(1000)).await.unwrap();
+            let reading = self.gauged.read_exact(&mut frames);
+            if tokio::time::timeout(LOOK / 2, reading).await.is_err() {
+                return read * 1000;
+            }
+        }
+        count
+    }
+}
+
+/// As h2 keeps them.
+struct Frames(usize);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = RelayError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, RelayError>>> {
+        if self.0 == 0 {
+            return std::task::Poll::Pending;
+        }
+        self.0 -= 1;
+        let frame = http_body::Frame::data(Bytes::from_static(b"x"));
+        std::task::Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[tokio::test(start_paused = true, flavor = "local")]
+async fn small_frames_of_a_blocked_stream_are_put_together() {
+    const COUNT: usize = 100_000;
+    let watched = Watched::new(u64::MAX, u64::MAX);
+    let mut played = Played::new(&watched);
+    let (mut body, _) =
+        played
+            .link
+            .inbound(Frames(COUNT).boxed_unsync(), COUNT as u64, Arc::default());
+    block(&mut body).await;
+    assert_eq!(played.read_small(COUNT).await, COUNT);
+    assert_eq!(watched.cut(), 0);
+    let mut whole = 1;
+    let mut frames = 1;
+    while whole < COUNT {
+        let frame = body.frame().await.unwrap().unwrap();
+        whole += frame.into_data().unwrap().len();
+        frames += 1;
+    }
+    assert!(frames < 50_000, "{frames} frames");
+}
+
+#[tokio::test(start_paused = true, flavor = "local")]
+async fn whoever_is_blocked_with_more_than_its_window_goes() {
+    let watched = Watched::new(u64::MAX, u64::MAX);
+    let mut played = Played::new(&watched);
+    let (mut body, handle) =
+        played
+            .link
+            .inbound(Frames(usize::MAX).boxed_unsync(), 10_000, Arc::default());
+    let (mut quiet, _) = played
+        .link
+        .inbound(Frames(1).boxed_unsync(), 10_000, Arc::default());
+    block(&mut body).await;
+    block(&mut quiet).await;
+    played.read_small(100_000).await;
+    assert_eq!(handle.cut().await, CUT);
+    assert_eq!(watched.cut(), 1);
+    // And the link goes on.
+    assert_eq!(played.read_small(1000).await, 1000);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use futures_util::StreamExt;
+use http::Method;
 use integration::chain::{ChainOptions, SOON};
 use integration::endure::amount;
 use integration::environment::Environment;
@@ -11,6 +12,7 @@ use integration::http_version::HttpVersion;
 use integration::raw_http::RawUpstream;
 use integration::wait::until;
 
+use crate::caller::{Caller, text};
 use crate::framewise::Framewise;
 use crate::stage::Stage;
 
@@ -87,4 +89,58 @@ pub(crate) async fn empty_ones(environment: Arc<Environment>) -> Result<()> {
         drop(many.data(10_000, 0).await);
     }
     stage.strike().await
+}
+
+/// A window counts bytes; h2 holds 257 more for each frame. A million of them, which
+/// nobody takes, are put together instead.
+pub(crate) async fn that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
+    const FRAMES: usize = 1_000_000;
+    const GROWTH: u64 = 48 << 20;
+    let upstream = RawUpstream::bind().await?;
+    let options = ChainOptions {
+        upstream: Some(upstream.address),
+        ..ChainOptions::bare()
+    };
+    let answers = environment.chain_with(options).await?;
+    let uploads = Stage::set(&environment).await?;
+    let chunks = "1\r\nx\r\n".repeat(1000);
+    let uploading = async {
+        let before = uploads.chain.client.resident_memory()?;
+        let mut caller = uploads.chain.raw_caller().await?;
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let head = uploads.chain.raw_head(false, "POST", "/sink", chunked);
+        caller.send(head).await?;
+        for _ in 0..FRAMES / 1000 {
+            caller.send(&chunks).await?;
+        }
+        let grown = uploads.chain.client.peak_memory()?.saturating_sub(before);
+        println!("an upload: tunnel-client grew by {} MiB", grown >> 20);
+        ensure!(grown < GROWTH, "an upload: {} MiB", grown >> 20);
+        Caller::connect(&uploads.chain).await?.is_served().await
+    };
+    let answering = async {
+        let before = answers.server.resident_memory()?;
+        let mut caller = Caller::connect(&answers).await?;
+        let request = caller.request(Method::GET, "/").body(())?;
+        let (answer, _) = caller.send(request, true).await?;
+        let (mut connection, _) = upstream.request().await?;
+        connection
+            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await?;
+        let answer = answer.await?;
+        for _ in 0..FRAMES / 1000 {
+            connection.send(&chunks).await?;
+        }
+        let grown = answers.server.peak_memory()?.saturating_sub(before);
+        println!("an answer: tunnel-server grew by {} MiB", grown >> 20);
+        ensure!(grown < GROWTH, "an answer: {} MiB", grown >> 20);
+        // And nothing of it is lost.
+        connection.send("0\r\n\r\n").await?;
+        let length = text(answer.into_body()).await?.len();
+        ensure!(length == FRAMES, "{length} bytes came");
+        Ok(())
+    };
+    tokio::try_join!(uploading, answering)?;
+    answers.stop().await?;
+    uploads.strike().await
 }

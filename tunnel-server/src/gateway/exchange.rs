@@ -29,7 +29,7 @@ use super::{browser, identity};
 use crate::access::Permit;
 use crate::audit::{Record, Slot};
 use crate::limits::Places;
-use crate::links::{answer_stall, hold_answer};
+use crate::links::hold_answer;
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 
@@ -180,7 +180,7 @@ pub(crate) async fn run(
                     };
                     *cut.get_or_init(|| reason)
                 };
-                hold_answer(&stalls, relay(body, ended, meter, (record, hold)), told)
+                hold_answer(&stalls, relay(body, ended, meter, (record, hold)), told).0
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);
@@ -210,14 +210,15 @@ impl Stream {
             outgoing: record.sent.clone(),
             incoming: record.received.clone(),
         };
+        let (body, held) = hold_answer(&self.stalls, pass(self.body), Arc::default());
         let stalls = SpliceStalls {
             // The request's body on the link is held there.
             outgoing: None,
-            incoming: Some(answer_stall(&self.stalls)),
+            incoming: Some(held),
         };
         let spliced = async {
             match timeout(SWITCH_TIMEOUT, self.callers_side).await {
-                Ok(Ok(io)) => splice(TokioIo::new(io), self.body, self.writer, &meters, &stalls)
+                Ok(Ok(io)) => splice(TokioIo::new(io), body, self.writer, &meters, &stalls)
                     .await
                     .map_err(|error| error.to_string()),
                 Ok(Err(error)) => Err(error_chain(&error)),

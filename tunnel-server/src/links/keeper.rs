@@ -12,7 +12,7 @@ use http_relay::body_channel::{self, BodyWriter};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use service_kit::tasks::{Spawner, Tasks};
 use tokio::time::timeout;
 use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
@@ -89,6 +89,8 @@ async fn serve(
     }
     // Owns the link's tasks: they end with it.
     let tasks = Tasks::new();
+    let stalls = shared.stalls.link();
+    let connection = TokioIo::new(stalls.gauge(TokioIo::new(connection), 0));
     let (sender, driver) = settings(tasks.spawner()).handshake(connection).await?;
 
     let name = LinkName {
@@ -100,7 +102,7 @@ async fn serve(
         cluster.name.clone(),
         hello.generation,
         sender.clone(),
-        shared.stalls.link(),
+        stalls,
     ));
     let (control, control_body) = body_channel::channel();
     let registration = shared.registry.register(link);

@@ -120,7 +120,7 @@ impl Link {
         let head = head.map_err(|_| failed(OpenError::Heads))?;
         let (parts, body) = request.into_parts();
         let stalls = self.places.stalls.clone();
-        let (body, upload) = stalls.hold(body, held_of_request(body_over_http2));
+        let (body, upload) = stalls.outbound(body, held_of_request(body_over_http2));
         let mut slot = Slot::new(upload, stalls, place, head);
         let mut sender = self.sender.clone();
         let sent = tokio::select! {

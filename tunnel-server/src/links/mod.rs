@@ -12,4 +12,4 @@ pub(crate) use handshake::{Handshakes, accept};
 pub(crate) use keeper::DRAIN_SPREAD;
 pub(crate) use link::{LinkName, OpenError};
 pub(crate) use registry::{NoLink, Registry};
-pub(crate) use slot::{answer_stall, hold_answer};
+pub(crate) use slot::hold_answer;

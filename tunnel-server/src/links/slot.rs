@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Uri};
 use http_relay::RelayBody;
-use http_relay::stall_budget::{LinkStalls, Stall, StreamHandle};
+use http_relay::stall_budget::{LinkStalls, StreamHandle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS, READ_AHEAD, STREAM_WINDOW};
 
@@ -104,19 +104,14 @@ impl Drop for Slot {
     }
 }
 
-/// The cluster's answer, towards a caller who may not read it.
-/// `told` is set to the reason before a cut drops it.
+/// The cluster's answer, towards a caller who may not read it. `told` is set to the
+/// reason before a cut drops it.
 pub(crate) fn hold_answer(
     stalls: &LinkStalls,
     body: RelayBody,
     told: Arc<OnceLock<&'static str>>,
-) -> RelayBody {
-    stalls.hold_and_tell(body, STREAM_WINDOW.into(), told).0
-}
-
-/// The same for an upgraded connection.
-pub(crate) fn answer_stall(stalls: &LinkStalls) -> Stall {
-    stalls.stall(STREAM_WINDOW.into())
+) -> (RelayBody, StreamHandle) {
+    stalls.inbound(body, STREAM_WINDOW.into(), told)
 }
 
 /// What a caller may make us hold of a request's body.

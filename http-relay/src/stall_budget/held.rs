@@ -1,0 +1,112 @@
+//! What a stream holds: its body, and what was taken from it before its consumer
+//! asked.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+
+use super::gauge::Gauge;
+use crate::{RelayBody, RelayError};
+
+type Item = Option<Result<Frame<Bytes>, RelayError>>;
+
+/// Small frames are put together to pieces of this size, bytes.
+const PIECE: usize = 16 * 1024;
+
+pub(super) struct Held {
+    body: RelayBody,
+    /// Frames, or the body's end.
+    spool: VecDeque<Item>,
+    /// Data in the spool.
+    pub(super) spooled: usize,
+}
+
+impl Held {
+    pub(super) fn new(body: RelayBody) -> Self {
+        Self {
+            body,
+            spool: VecDeque::new(),
+            spooled: 0,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, gauge: Option<&Gauge>) -> Poll<Item> {
+        let Some(item) = self.spool.pop_front() else {
+            return self.poll_body(cx, gauge);
+        };
+        self.spooled -= data_length(&item);
+        Poll::Ready(item)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, gauge: Option<&Gauge>) -> Poll<Item> {
+        let item = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(gauge) = gauge {
+            gauge.taken(data_length(&item));
+        }
+        Poll::Ready(item)
+    }
+
+    /// Takes some of what the body has, so that small frames take as little room as
+    /// they have bytes. Only while nobody waits for the body.
+    pub(super) fn compact(&mut self, gauge: &Gauge, bytes: usize) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = 0;
+        let mut piece = BytesMut::new();
+        while taken < bytes && !self.is_over() {
+            let Poll::Ready(item) = self.poll_body(&mut cx, Some(gauge)) else {
+                break;
+            };
+            taken += data_length(&item);
+            match item {
+                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| data.len() < PIECE) => {
+                    piece.extend_from_slice(&frame.into_data().unwrap_or_default());
+                    if piece.len() >= PIECE {
+                        self.spool_piece(&mut piece);
+                    }
+                }
+                other => {
+                    self.spool_piece(&mut piece);
+                    self.spool.push_back(other);
+                }
+            }
+        }
+        self.spool_piece(&mut piece);
+        self.spooled += taken;
+    }
+
+    fn spool_piece(&mut self, piece: &mut BytesMut) {
+        if !piece.is_empty() {
+            let data = Frame::data(piece.split().freeze());
+            self.spool.push_back(Some(Ok(data)));
+        }
+    }
+
+    /// Whether the body has nothing more to give.
+    fn is_over(&self) -> bool {
+        self.body.is_end_stream() || matches!(self.spool.back(), Some(None | Some(Err(_))))
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.spool.is_empty() && self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let (hint, spooled) = (self.body.size_hint(), self.spooled as u64);
+        let mut whole = SizeHint::new();
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + spooled);
+        }
+        whole.set_lower(hint.lower() + spooled);
+        whole
+    }
+}
+
+fn data_length(item: &Item) -> usize {
+    match item {
+        Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+        _ => 0,
+    }
+}
