@@ -35,9 +35,9 @@ impl Caller {
             .await?;
         let (sender, connection) = h2::client::Builder::new()
             .max_header_list_size(1 << 20)
-            // Else the library ends a connection with a hundred answers of a few
+            // Else the library ends a connection with a hundred frames of a few
             // bytes that were not read yet.
-            .initial_connection_window_size(16 << 20)
+            .initial_connection_window_size((1 << 31) - 1)
             .handshake(stream)
             .await?;
         let mut driver = JoinSet::new();

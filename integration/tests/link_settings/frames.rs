@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures_util::StreamExt;
 use http::Method;
 use integration::chain::{ChainOptions, SOON};
 use integration::endure::amount;
 use integration::environment::Environment;
 use integration::http_version::HttpVersion;
-use integration::raw_http::RawUpstream;
+use integration::raw_http::{Connection, RawUpstream};
 use integration::wait::until;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::caller::{Caller, text};
 use crate::framewise::Framewise;
-use crate::stage::Stage;
+use crate::stage::{Stage, tells};
 
 /// Bytes of a body whose frames are of one byte.
 fn bytes() -> usize {
@@ -91,56 +92,68 @@ pub(crate) async fn empty_ones(environment: Arc<Environment>) -> Result<()> {
     stage.strike().await
 }
 
-/// A window counts bytes; h2 holds 257 more for each frame. A million of them, which
-/// nobody takes, are put together instead.
-pub(crate) async fn that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
-    const FRAMES: usize = 1_000_000;
-    const GROWTH: u64 = 48 << 20;
+/// What a hundred thousand and more of them would make a process grow by is 25 MiB
+/// for each.
+const GROWTH: u64 = 32 << 20;
+
+/// Frames of a byte, as chunks of HTTP/1.1.
+async fn pour<S>(connection: &mut Connection<S>, count: usize) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let chunks = "1\r\nx\r\n".repeat(1000);
+    for _ in 0..count / 1000 {
+        connection.send(&chunks).await?;
+    }
+    Ok(())
+}
+
+/// A window counts bytes; h2 holds 257 more for each frame. Those that nobody takes
+/// are put together instead.
+pub(crate) async fn of_uploads_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
+    // The kernel takes the first of them.
+    const FRAMES: usize = 1_200_000;
+    let stage = Stage::set(&environment).await?;
+    let before = stage.chain.client.resident_memory()?;
+    let mut caller = stage.chain.raw_caller().await?;
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let head = stage.chain.raw_head(false, "POST", "/sink", chunked);
+    caller.send(head).await?;
+    pour(&mut caller, FRAMES).await.context("the upload")?;
+    tells(&stage.chain.client, "tunnel_client_stalled_streams", 1.0).await?;
+    let grown = stage.chain.client.peak_memory()?.saturating_sub(before);
+    println!("an upload: tunnel-client grew by {} MiB", grown >> 20);
+    ensure!(grown < GROWTH, "{} MiB", grown >> 20);
+    Caller::connect(&stage.chain).await?.is_served().await?;
+    drop(caller);
+    stage.strike().await
+}
+
+pub(crate) async fn of_answers_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
+    const FRAMES: usize = 300_000;
     let upstream = RawUpstream::bind().await?;
     let options = ChainOptions {
         upstream: Some(upstream.address),
         ..ChainOptions::bare()
     };
-    let answers = environment.chain_with(options).await?;
-    let uploads = Stage::set(&environment).await?;
-    let chunks = "1\r\nx\r\n".repeat(1000);
-    let uploading = async {
-        let before = uploads.chain.client.resident_memory()?;
-        let mut caller = uploads.chain.raw_caller().await?;
-        let chunked = "Transfer-Encoding: chunked\r\n";
-        let head = uploads.chain.raw_head(false, "POST", "/sink", chunked);
-        caller.send(head).await?;
-        for _ in 0..FRAMES / 1000 {
-            caller.send(&chunks).await?;
-        }
-        let grown = uploads.chain.client.peak_memory()?.saturating_sub(before);
-        println!("an upload: tunnel-client grew by {} MiB", grown >> 20);
-        ensure!(grown < GROWTH, "an upload: {} MiB", grown >> 20);
-        Caller::connect(&uploads.chain).await?.is_served().await
-    };
-    let answering = async {
-        let before = answers.server.resident_memory()?;
-        let mut caller = Caller::connect(&answers).await?;
-        let request = caller.request(Method::GET, "/").body(())?;
-        let (answer, _) = caller.send(request, true).await?;
-        let (mut connection, _) = upstream.request().await?;
-        connection
-            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .await?;
-        let answer = answer.await?;
-        for _ in 0..FRAMES / 1000 {
-            connection.send(&chunks).await?;
-        }
-        let grown = answers.server.peak_memory()?.saturating_sub(before);
-        println!("an answer: tunnel-server grew by {} MiB", grown >> 20);
-        ensure!(grown < GROWTH, "an answer: {} MiB", grown >> 20);
-        // And nothing of it is lost.
-        connection.send("0\r\n\r\n").await?;
-        let length = text(answer.into_body()).await?.len();
-        ensure!(length == FRAMES, "{length} bytes came");
-        Ok(())
-    };
-    tokio::try_join!(uploading, answering)?;
-    answers.stop().await?;
-    uploads.strike().await
+    let chain = environment.chain_with(options).await?;
+    let before = chain.server.resident_memory()?;
+    let mut caller = Caller::connect(&chain).await?;
+    let request = caller.request(Method::GET, "/").body(())?;
+    let (answer, _) = caller.send(request, true).await?;
+    let (mut connection, _) = upstream.request().await?;
+    connection
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await?;
+    let answer = answer.await?;
+    pour(&mut connection, FRAMES).await.context("the answer")?;
+    tells(&chain.server, "tunnel_server_stalled_streams", 1.0).await?;
+    let grown = chain.server.peak_memory()?.saturating_sub(before);
+    println!("an answer: tunnel-server grew by {} MiB", grown >> 20);
+    ensure!(grown < GROWTH, "{} MiB", grown >> 20);
+    // And nothing of it is lost.
+    connection.send("0\r\n\r\n").await?;
+    let length = text(answer.into_body()).await?.len();
+    ensure!(length == FRAMES, "{length} bytes came");
+    chain.stop().await
 }

@@ -58,7 +58,8 @@ fn main() -> ExitCode {
         frames_of_a_byte_in_requests,
         frames_of_a_byte_in_answers,
         empty_frames,
-        frames_that_nobody_takes,
+        frames_of_uploads_that_nobody_takes,
+        frames_of_answers_that_nobody_takes,
         as_many_as_a_link_takes,
         expect_100_continue,
         early_hints,
@@ -82,8 +83,12 @@ async fn frames_of_a_byte_in_answers(environment: Arc<Environment>) -> Result<()
     frames::of_a_byte_in_answers(environment).await
 }
 
-async fn frames_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
-    frames::that_nobody_takes(environment).await
+async fn frames_of_uploads_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
+    frames::of_uploads_that_nobody_takes(environment).await
+}
+
+async fn frames_of_answers_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
+    frames::of_answers_that_nobody_takes(environment).await
 }
 
 async fn empty_frames(environment: Arc<Environment>) -> Result<()> {

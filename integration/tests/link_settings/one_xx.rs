@@ -53,7 +53,8 @@ pub(crate) async fn early_hints(environment: Arc<Environment>) -> Result<()> {
                     .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
                     .await
             };
-            let calling = async { Ok(version.get(&caller, &chain.url_by_host()).await?) };
+            let url = chain.url_by_host();
+            let calling = version.get(&caller, &url);
             let (answer, ()) = tokio::try_join!(calling, answering)?;
             ensure!(
                 !answer.headers().contains_key("link"),
@@ -81,7 +82,8 @@ pub(crate) async fn no_date_is_added(environment: Arc<Environment>) -> Result<()
                     ))
                     .await
             };
-            let calling = async { Ok(version.get(&caller, &chain.url_by_host()).await?) };
+            let url = chain.url_by_host();
+            let calling = version.get(&caller, &url);
             let (answer, ()) = tokio::try_join!(calling, answering)?;
             let came = answer.headers().get("date").map(|date| date.as_bytes());
             ensure!(came == date.map(str::as_bytes), "{version:?}: {came:?}");
