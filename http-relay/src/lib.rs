@@ -22,8 +22,8 @@ pub mod mask;
 pub mod splice;
 pub mod stall_budget;
 pub mod status;
-pub mod strict_http1;
 pub mod stream_task;
+pub mod strict_http1;
 pub mod upgrade;
 
 pub use body::{Meter, RelayBody, RelayError};

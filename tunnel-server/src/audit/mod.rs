@@ -4,7 +4,7 @@
 //! A [`record`] is written by Drop, so that no way out of the gateway misses it.
 //! Drop can neither wait nor lose anything: each line has a [`Slot`] in the queue
 //! before there is something to tell ([`queue`]), and whoever gets none is not
-//! served. A thread of its own makes the lines ([`line`]) and writes them
+//! served. A thread of its own makes the lines ([`mod@line`]) and writes them
 //! ([`writer`], [`sink`]); what they show of a request is masked ([`http_relay::mask`]).
 
 mod counts;
