@@ -159,7 +159,7 @@ impl StreamHandle {
     }
 
     /// Ends the task that consumes the body, if it is a
-    /// [`stream_task`](crate::stream_task): one that is blocked would not see that
+    /// [`stream_task`]: one that is blocked would not see that
     /// its body has failed.
     pub fn end(&self) {
         self.0.ended.store(true, Ordering::SeqCst);
