@@ -66,13 +66,10 @@ pub fn run(bytes: &[u8]) {
 
 fn plain_host(host: &HeaderValue) -> String {
     let host = String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase();
-    let host = host.trim_end_matches(|c: char| c.is_ascii_digit());
     // Digits belong to a port only behind its colon; an address keeps its own.
-    let host = host.strip_suffix(':').map_or_else(
-        || String::from_utf8_lossy(host.as_bytes()).into_owned(),
-        str::to_owned,
-    );
-    host.strip_suffix('.').unwrap_or(&host).to_owned()
+    let name = host.trim_end_matches(|c: char| c.is_ascii_digit());
+    let name = name.strip_suffix(':').unwrap_or(&host);
+    name.strip_suffix('.').unwrap_or(name).to_owned()
 }
 
 fn by_host(cluster: &ClusterTarget, name: &str, target: &Uri) {
