@@ -176,6 +176,17 @@ impl Service {
         self.memory("VmRSS:")
     }
 
+    /// Fails if the process has panicked, anywhere in it.
+    pub fn must_not_have_panicked(&self) -> Result<()> {
+        let log = std::fs::read_to_string(self.log())?;
+        // As our panic hook says it, and as Rust does before there is one.
+        let told = ["a panic, which is a fault", "panicked at"];
+        let line = log
+            .lines()
+            .find(|line| told.iter().any(|told| line.contains(told)));
+        line.map_or(Ok(()), |line| anyhow::bail!("it panicked: {line}"))
+    }
+
     /// Processor time since the start, of the process and of the kernel for it.
     pub fn processor_time(&self) -> Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;

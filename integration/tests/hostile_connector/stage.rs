@@ -199,7 +199,7 @@ impl Stage {
             "strangers fill the log: {} bytes",
             log.len()
         );
-        ensure!(!log.contains("panicked at"), "the server panicked:\n{log}");
+        self.chain.server.must_not_have_panicked()?;
         self.chain.stop().await
     }
 }

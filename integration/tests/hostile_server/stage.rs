@@ -92,7 +92,7 @@ impl Stage {
             "the server fills the log: {} bytes",
             log.len()
         );
-        ensure!(!log.contains("panicked at"), "the connector panicked");
+        client.must_not_have_panicked()?;
         self.chain.stop().await
     }
 }
