@@ -9,7 +9,8 @@ use integration::chain::SOON;
 use integration::endure::amount;
 use integration::environment::Environment;
 use integration::http2_frames::{
-    data, flag, frame, headers, kind, ping, reset, setting, settings, window_update,
+    block, data, flag, frame, headers, headers_in_pieces, kind, ping, reset, setting, settings,
+    window_update,
 };
 use integration::wait::until;
 use tokio::time::timeout;
@@ -148,6 +149,41 @@ pub(crate) async fn many_streams_at_once(environment: Arc<Environment>) -> Resul
         anyhow::Ok(())
     };
     let (sent, read) = tokio::join!(writer.send(&bytes), reading);
+    sent.and(read)?;
+    stage.connector_lives().await?;
+    drop(link);
+    stage.end().await
+}
+
+/// Some hundred requests at once whose heads are as large as a link's may be.
+pub(crate) async fn many_large_heads_at_once(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut link = stage.server()?.link().await?;
+    let count = amount(200, 1000);
+    let large = "x".repeat(200 * 1024);
+    let block = block(&[GET, &[("x-large", large.as_str())]].concat());
+    let Link { reader, writer, .. } = &mut link;
+    let sending = async {
+        for stream in (0..count).map(|number| 3 + 2 * number) {
+            let head = headers_in_pieces(stream, flag::END_STREAM, &block, 60 * 1024);
+            writer.send(head).await?;
+        }
+        anyhow::Ok(())
+    };
+    let reading = async {
+        let mut ended = HashSet::new();
+        while ended.len() < usize::try_from(count)? {
+            let frame = timeout(SOON, reader.next())
+                .await
+                .context("some are forgotten")?;
+            let Some(frame) = frame else { break };
+            if frame.stream != CONTROL && matches!(frame.kind, kind::HEADERS | kind::RST_STREAM) {
+                ended.insert(frame.stream);
+            }
+        }
+        anyhow::Ok(())
+    };
+    let (sent, read) = tokio::join!(sending, reading);
     sent.and(read)?;
     stage.connector_lives().await?;
     drop(link);

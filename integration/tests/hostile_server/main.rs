@@ -16,7 +16,9 @@ use control::{
     control_lines_without_end, control_streams_without_end, drains_without_end, no_messages,
     registrations_without_end,
 };
-use floods::{floods_of_frames, many_streams_at_once, resets_without_end};
+use floods::{
+    floods_of_frames, many_large_heads_at_once, many_streams_at_once, resets_without_end,
+};
 use handshakes::{
     answers_that_are_none, answers_that_crawl, answers_without_end, refusals_that_last,
     words_of_a_refusal,
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         floods_of_frames,
         resets_without_end,
         many_streams_at_once,
+        many_large_heads_at_once,
         control_lines_without_end,
         control_streams_without_end,
         drains_without_end,
