@@ -24,7 +24,7 @@ pub const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 pub const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Flow-control window of a request's body on a link, bytes. Half of an answer's,
-/// as it is tunnel-client that has to hold it, in a pod of 128 MiB: 100 Mbit/s at
+/// as it is tunnel-client that has to hold it, which has 192 MiB: 100 Mbit/s at
 /// 80 ms (130 were measured, 60 with half of it, 160 with twice).
 pub const REQUEST_WINDOW: u32 = 2 * 1024 * 1024;
 

@@ -13,7 +13,7 @@ use integration::raw_http::{Connection, RawUpstream};
 use integration::wait::until;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::caller::{Caller, text};
+use crate::caller::Caller;
 use crate::framewise::Framewise;
 use crate::stage::{Stage, tells};
 
@@ -92,9 +92,10 @@ pub(crate) async fn empty_ones(environment: Arc<Environment>) -> Result<()> {
     stage.strike().await
 }
 
-/// What a hundred thousand and more of them would make a process grow by is 25 MiB
-/// for each.
-const GROWTH: u64 = 32 << 20;
+/// The kernel's buffers take the first 700,000 of them.
+const FRAMES: usize = 1_200_000;
+/// A hundred thousand would be 25 MiB.
+const GROWTH: u64 = 16 << 20;
 
 /// Frames of a byte, as chunks of HTTP/1.1.
 async fn pour<S>(connection: &mut Connection<S>, count: usize) -> Result<()>
@@ -111,8 +112,6 @@ where
 /// A window counts bytes; h2 holds 257 more for each frame. Those that nobody takes
 /// are put together instead.
 pub(crate) async fn of_uploads_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
-    // The kernel takes the first of them.
-    const FRAMES: usize = 1_200_000;
     let stage = Stage::set(&environment).await?;
     let before = stage.chain.client.resident_memory()?;
     let mut caller = stage.chain.raw_caller().await?;
@@ -130,7 +129,6 @@ pub(crate) async fn of_uploads_that_nobody_takes(environment: Arc<Environment>) 
 }
 
 pub(crate) async fn of_answers_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
-    const FRAMES: usize = 300_000;
     let upstream = RawUpstream::bind().await?;
     let options = ChainOptions {
         upstream: Some(upstream.address),
@@ -151,9 +149,6 @@ pub(crate) async fn of_answers_that_nobody_takes(environment: Arc<Environment>) 
     let grown = chain.server.peak_memory()?.saturating_sub(before);
     println!("an answer: tunnel-server grew by {} MiB", grown >> 20);
     ensure!(grown < GROWTH, "{} MiB", grown >> 20);
-    // And nothing of it is lost.
-    connection.send("0\r\n\r\n").await?;
-    let length = text(answer.into_body()).await?.len();
-    ensure!(length == FRAMES, "{length} bytes came");
+    drop((answer, connection));
     chain.stop().await
 }

@@ -1,4 +1,22 @@
 //! The settings of links that were measured to matter, each on the real chain.
+//!
+//! | setting | tested by |
+//! | --- | --- |
+//! | windows of connection and streams, frames, header list, streams, no push | `wire` |
+//! | connection window, `adaptive_window`: who stands still holds up nobody | `stalls` |
+//! | budgets for what stands still: per link, per process, upgraded | `budget`, `upgraded`, `left`; http-relay's `stall_budget` |
+//! | `max_concurrent_streams`, the semaphore, 503 `link-full` | `streams` |
+//! | `max_pending_accept_reset_streams`, `max_local_error_reset_streams` | `cancels` |
+//! | header list, 431, header bytes per link, `max_headers` | `headers` |
+//! | small and empty DATA frames | `frames` |
+//! | `keep_alive_while_idle`, pings of both sides | `cut_bodies`: silent client, silent server |
+//! | resets that read as a clean end, content-length | `cut_bodies`, `drains`: uploads reset with NO_ERROR or CANCEL |
+//! | `auto_date_header`, 1xx | `one_xx` |
+//! | no graceful GOAWAY of an h2 client: the control stream | `drains`, `reconnect` |
+//! | `send_request` after GOAWAY | `drains`: a server that drains hands its client over; `hostile_connector` |
+//! | the preface without a timer, `header_read_timeout` | `public_listener`: slow |
+//! | graceful shutdown ends at the upgrade | `reconnect`: the server, the client, the sidecar let open requests end |
+//! | trailers, half-close, early bytes | `upgrades` |
 
 mod budget;
 mod caller;

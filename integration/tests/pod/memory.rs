@@ -22,7 +22,7 @@ const WATCHES: usize = 100;
 const SESSIONS: usize = 10;
 /// What each session carries there and back.
 const CARRIED: u64 = 10 << 20;
-/// Half of the manifest's limit, KiB.
+/// Half of the smaller of the manifest's limits, KiB.
 const ENOUGH: u64 = 64 << 10;
 
 pub(crate) async fn memory_stays_far_below_the_limit(stage: Arc<Stage>) -> Result<()> {
