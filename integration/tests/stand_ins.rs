@@ -129,11 +129,14 @@ async fn kubectl_proxy_in_the_sidecars_place(environment: Arc<Environment>) -> R
         ensure!(refused.status() == 403, "{}", refused.status());
         ensure!(!refused.headers().contains_key("culvert-error"));
     }
-    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://console.example.com\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let lines = format!(
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://{}\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        chain.host()
+    );
     let mut caller = chain.raw_caller().await?;
     caller
-        .send(chain.raw_head(false, "GET", "/api/v1/namespaces?watch=true", lines))
+        .send(chain.raw_head(false, "GET", "/api/v1/namespaces?watch=true", &lines))
         .await?;
     let head = caller.head().await?;
     ensure!(head.starts_with("HTTP/1.1 101"), "{head}");
