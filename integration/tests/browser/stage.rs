@@ -78,8 +78,21 @@ impl Stage {
     /// A browser with an extension that adds the token to every request to the
     /// server's hosts, whoever asks for it.
     pub(crate) async fn browser_with_token(&self) -> Result<Chromium> {
-        self.browser_with(Some(self.chain.access_token.expose()))
-            .await
+        let browser = self
+            .browser_with(Some(self.chain.access_token.expose()))
+            .await?;
+        // Chromium loads extensions beside everything else.
+        let tab = browser.tab().await?;
+        until("the extension", SOON * 3, || async {
+            tab.open(&format!("{PROD}/own/extension")).await?;
+            let text = tab.evaluate("document.body.textContent").await?;
+            let adds_nothing = text
+                .as_str()
+                .is_some_and(|text| text.contains("Unauthorized"));
+            Ok((!adds_nothing).then_some(()))
+        })
+        .await?;
+        Ok(browser)
     }
 
     async fn browser_with(&self, token: Option<&str>) -> Result<Chromium> {
