@@ -33,7 +33,10 @@ use headers::{
 };
 use integration::{suite, tests};
 use settings::{absurd_settings, settings_that_break_the_rules, windows_that_overflow};
-use silence::{a_connector_that_never_answers, a_connector_that_never_reads, answers_that_trickle};
+use silence::{
+    a_connector_that_never_answers, a_connector_that_never_reads, answers_that_trickle,
+    small_frames_that_nobody_reads,
+};
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         a_connector_that_never_answers,
         a_connector_that_never_reads,
         answers_that_trickle,
+        small_frames_that_nobody_reads,
         a_thousand_at_once,
         half_open_handshakes,
         new_instances_and_generations,

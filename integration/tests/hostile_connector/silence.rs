@@ -5,11 +5,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use integration::chain::SOON;
+use integration::endure::amount;
 use integration::environment::Environment;
-use integration::http2_frames::{data, flag, frame_head, headers, kind, setting};
+use integration::http2_frames::{
+    PREFACE, data, flag, frame_head, headers, kind, ping, setting, settings,
+};
 use reqwest::Method;
 
-use crate::connector::{Connector, gone, in_order, say_once};
+use crate::connector::{Connector, FROM, gone, in_order, say_once};
 use crate::stage::Stage;
 
 const CALLERS: usize = 50;
@@ -116,6 +119,46 @@ pub(crate) async fn answers_that_trickle(environment: Arc<Environment>) -> Resul
     };
     ensure!(frame.stream == stream);
     drop(connector);
+    gone(&stage).await?;
+    stage.end().await
+}
+
+/// An answer in frames of a byte, to a caller that reads none of it: what one
+/// costs the server is many times its byte.
+pub(crate) async fn small_frames_that_nobody_reads(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut connector = Connector::settled(&stage).await?;
+    let mut caller = stage.chain.raw_caller_from(FROM, b"h2").await?;
+    let asks = [
+        PREFACE.to_vec(),
+        settings(&[(setting::INITIAL_WINDOW_SIZE, 0)]),
+        stage.request_over_http2(1),
+    ];
+    caller.send(asks.concat()).await?;
+    let stream = connector.request().await?;
+    let head = headers(stream, flag::NONE, &[(":status", "200")]);
+    connector.writer.send(head).await?;
+    let batch = data(stream, flag::NONE, b"x").repeat(1000);
+    let count = amount(1000, 4000);
+    let flooding = async {
+        for sent in 0..count {
+            if connector.writer.send(&batch).await.is_err() {
+                println!("cut after {sent} thousand frames");
+                return Ok(());
+            }
+        }
+        // All of them were looked at.
+        connector.writer.send(ping(flag::NONE, 7)).await?;
+        while let Some(frame) = connector.reader.next().await {
+            if frame.kind == kind::PING && frame.flags == flag::ACK {
+                break;
+            }
+        }
+        Ok(())
+    };
+    stage.meanwhile(flooding).await?;
+    println!("{} KiB now", stage.chain.server.resident_memory()? / 1024);
+    drop((caller, connector));
     gone(&stage).await?;
     stage.end().await
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use integration::chain::{BASE_DOMAIN, CLUSTER, Chain, ChainOptions, SOON};
 use integration::environment::Environment;
+use integration::http2_frames::{flag, headers};
 use integration::server_config::new_token;
 use integration::wait::until;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -30,7 +31,7 @@ const RESPONSE_TIMEOUT: &str = "2";
 /// What one hostile cluster may make the server grow by in any of these tests,
 /// bytes. The largest that one stream may hold is its window and some header
 /// blocks, 5 MiB; the rest is the allocator's, and the callers' own.
-pub(crate) const GROWTH: u64 = 48 * 1024 * 1024;
+pub(crate) const GROWTH: u64 = 64 * 1024 * 1024;
 
 /// What the server may log at its most talkative in any of these tests, bytes:
 /// some lines for each link and request, none for a frame.
@@ -122,6 +123,19 @@ impl Stage {
         )
     }
 
+    /// The victim's request to `evil` as an HTTP/2 frame.
+    pub(crate) fn request_over_http2(&self, stream: u32) -> Vec<u8> {
+        let token = format!("Bearer {}", self.victims_token.expose());
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", BASE_DOMAIN),
+            (":path", "/clusters/evil/x"),
+            ("authorization", token.as_str()),
+        ];
+        headers(stream, flag::END_STREAM, &fields)
+    }
+
     /// A request to `evil`. Its head comes within its deadline.
     pub(crate) async fn call(&self, method: Method, body: Vec<u8>) -> Result<Answer> {
         let request = self
@@ -135,7 +149,8 @@ impl Stage {
             Err(error) => return Ok(Answer::cut(error)),
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = timeout(SOON, response.text())
+        // A body may be a flood of a million frames.
+        let body = timeout(SOON * 10, response.text())
             .await
             .context("evil's body hangs")?;
         Ok(Answer {
