@@ -16,13 +16,28 @@ use super::{LinkStalls, lock};
 
 /// Shorter than what h2 needs to keep a frame, bytes.
 const SMALL: usize = 256;
-/// Small frames that a link may hold: 8 MiB.
-const MOST: i64 = 32 * 1024;
+/// Small frames that a link may hold until those of blocked streams are put
+/// together: 8 MiB.
+const MANY: i64 = 32 * 1024;
+/// Small frames that a link may hold where that did not help: 16 MiB. The window of a
+/// stream of lines of 64 bytes has no more.
+const MOST: i64 = 64 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gauge {
     small: AtomicI64,
+    limit: AtomicI64,
     reader: Mutex<Option<Waker>>,
+}
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self {
+            small: AtomicI64::new(0),
+            limit: AtomicI64::new(MANY),
+            reader: Mutex::default(),
+        }
+    }
 }
 
 impl Gauge {
@@ -37,8 +52,21 @@ impl Gauge {
         }
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.small.load(Ordering::SeqCst) > MOST
+    fn small(&self) -> i64 {
+        self.small.load(Ordering::SeqCst)
+    }
+
+    /// Whether the link is not read.
+    fn is_over(&self) -> bool {
+        self.small() > self.limit.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has_many(&self) -> bool {
+        self.small() > MANY
+    }
+
+    pub(super) fn has_most(&self) -> bool {
+        self.small() > MOST
     }
 
     /// All that were held have been taken, or went with their streams.
@@ -46,8 +74,10 @@ impl Gauge {
         self.small.store(0, Ordering::SeqCst);
     }
 
-    /// Lets the link be read again.
+    /// Lets the link be read again, until it has more than it may.
     pub(super) fn resume(&self) {
+        let limit = if self.has_many() { MOST } else { MANY };
+        self.limit.store(limit, Ordering::SeqCst);
         if let Some(reader) = lock(&self.reader).take() {
             reader.wake();
         }

@@ -29,6 +29,10 @@ pub(super) fn look(process: &Process, now: Instant) -> Look {
     let (mut cut, mut rest) = (Vec::new(), Vec::new());
     for link in links(process) {
         let mut blocked = blocked(&link, now);
+        if blocked.is_empty() {
+            // Whoever is not blocked has taken all; streams that ended took the rest.
+            link.gauge.clear();
+        }
         let full = is_full(&blocked, process.link_limit, now);
         link.full.store(full, Ordering::Relaxed);
         cut.extend(over(&mut blocked, process.link_limit, now));

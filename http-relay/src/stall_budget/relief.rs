@@ -1,5 +1,6 @@
 //! What is done where a link holds too many small frames: those of blocked streams
-//! are put together. Whoever is blocked with more than its window goes.
+//! are put together, a window of each at most. Where that is not enough, those that
+//! have had as much are cut.
 
 use std::sync::Arc;
 
@@ -19,18 +20,19 @@ pub(super) fn relieve(link: &Link) -> Vec<Arc<Stream>> {
         .map(|seen| seen.stream.clone())
         .collect();
     let mut depth = SHALLOW;
-    while link.gauge.is_over() && depth <= DEEPEST {
+    while link.gauge.has_many() && depth <= DEEPEST {
         for stream in &streams {
             stream.compact(&link.gauge, depth);
         }
         depth *= 4;
     }
-    if link.gauge.is_over() {
-        // They were of streams that have ended.
+    let mut hoarders = Vec::new();
+    if link.gauge.has_most() {
+        hoarders = streams;
+        hoarders.retain(|stream| stream.is_blocked() && stream.spool_is_full());
+        // They go with their streams; or their streams have ended before.
         link.gauge.clear();
     }
     link.gauge.resume();
-    let mut hoarders = streams;
-    hoarders.retain(|stream| stream.is_blocked() && stream.spooled() > stream.window);
     hoarders
 }

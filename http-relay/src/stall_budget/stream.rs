@@ -89,7 +89,11 @@ impl Stream {
         self.window + self.spooled()
     }
 
-    pub(super) fn spooled(&self) -> u64 {
+    pub(super) fn spool_is_full(&self) -> bool {
+        self.spooled() >= self.window
+    }
+
+    fn spooled(&self) -> u64 {
         self.spooled.load(Ordering::Relaxed)
     }
 
@@ -112,7 +116,9 @@ impl Stream {
             // Under the lock: else its consumer may wait by now.
             && self.is_blocked()
         {
-            held.compact(gauge, bytes);
+            let room = self.window.saturating_sub(held.spooled as u64);
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            held.compact(gauge, bytes.min(room));
             self.spooled.store(held.spooled as u64, Ordering::Relaxed);
         }
     }

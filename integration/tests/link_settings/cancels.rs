@@ -63,11 +63,11 @@ pub(crate) async fn over_http2(environment: Arc<Environment>) -> Result<()> {
     stage.strike().await
 }
 
-/// Each is the end of a connection.
+/// Each is the end of a connection, and there are fewer as each begins with TLS.
 pub(crate) async fn over_http1(environment: Arc<Environment>) -> Result<()> {
     let mut stage = Stage::set(&environment).await?;
     stage.without_limits().await?;
-    let cancels = amount(10_000, 1_000_000);
+    let cancels = amount(3_000, 100_000);
     let each = cancels / CONNECTIONS;
     let chain = &stage.chain;
     let cancelling = (0..CONNECTIONS).map(|_| async move {

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderName, HeaderValue, Method};
 use integration::chain::{ChainOptions, SOON};
+use integration::endure::amount;
 use integration::environment::Environment;
 use integration::http_version::HttpVersion;
 use integration::raw_http::{Ended, RawUpstream};
@@ -17,7 +18,7 @@ use reqwest::{Client, Response};
 use tokio::time::timeout;
 use tunnel_protocol::limits::LINK_HEADS;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, text};
 use crate::stage::{Between, Stage};
 
 const KIB: usize = 1024;
@@ -156,7 +157,8 @@ pub(crate) async fn a_head_without_end(environment: Arc<Environment>) -> Result<
     let stage = Stage::set(&environment).await?;
     let mut caller = stage.chain.raw_caller().await?;
     caller.send("GET / HTTP/1.1\r\nX-Fill: ").await?;
-    let piece = [b'x'; KIB];
+    // Far more than the kernel takes.
+    let piece = [b'x'; 64 * KIB];
     let mut sent = 0;
     while caller.send(piece).await.is_ok() && sent < 1024 {
         sent += 1;
@@ -166,7 +168,7 @@ pub(crate) async fn a_head_without_end(environment: Arc<Environment>) -> Result<
         answer.starts_with("HTTP/1.1 431") || ended == Ended::Broken,
         "{answer}"
     );
-    ensure!(sent < 1024, "{sent} KiB were taken");
+    ensure!(sent < 1024, "all was taken");
     stage.strike().await
 }
 
@@ -232,7 +234,12 @@ pub(crate) async fn heads_have_a_bound(environment: Arc<Environment>) -> Result<
     let stage = Stage::set(&environment).await?;
     let room = LINK_HEADS / HEAD;
     let large = HeaderValue::try_from("x".repeat(HEAD))?;
-    for path in ["/silence", "/head-and-watch?lines=1&each=61440"] {
+    let mut paths = vec!["/silence"];
+    if amount(0, 1) > 0 {
+        // Four hops of HPACK in debug builds.
+        paths.push("/head-and-watch?lines=1&each=61440");
+    }
+    for path in paths {
         let mut callers = Vec::new();
         let mut open = Vec::new();
         while open.len() < room + 10 {
@@ -251,7 +258,7 @@ pub(crate) async fn heads_have_a_bound(environment: Arc<Environment>) -> Result<
         let mut answers: FuturesUnordered<_> = open.into_iter().collect();
         let mut watches = Vec::new();
         let refused = loop {
-            let answer = timeout(SOON, answers.next())
+            let answer = timeout(5 * SOON, answers.next())
                 .await
                 .context("none is refused")?;
             let answer = answer.context("none is refused")??;
@@ -265,7 +272,9 @@ pub(crate) async fn heads_have_a_bound(environment: Arc<Environment>) -> Result<
             _ => (502, "bad-answer"),
         };
         ensure!(refused.status() == status, "{path}: {}", refused.status());
-        ensure!(refused.headers()["culvert-error"] == code, "{path}");
+        let said = refused.headers().get("culvert-error").cloned();
+        let cause = text(refused.into_body()).await?;
+        ensure!(said.is_some_and(|said| said == code), "{path}: {cause}");
         // Those that have room are not touched.
         until("as many as have room", SOON, || async {
             Ok((stage.stub.seen.open() + 1 >= room).then_some(()))

@@ -56,7 +56,8 @@ use upgraded::upgraded_connections_have_a_budget;
 use wire::{the_server_says, tunnel_client_says};
 
 fn main() -> ExitCode {
-    suite::run(tests![
+    // They wait more than they work.
+    let tests = tests![
         the_server_says,
         tunnel_client_says,
         stalled_readers_and_writers_hold_up_nobody,
@@ -82,7 +83,8 @@ fn main() -> ExitCode {
         expect_100_continue,
         early_hints,
         no_date_is_added,
-    ])
+    ];
+    suite::run_sharing(Environment::default(), Some(4), tests)
 }
 
 async fn quick_cancels_over_http1(environment: Arc<Environment>) -> Result<()> {

@@ -7,7 +7,9 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use h2::RecvStream;
 use http::Response;
+use integration::chain::Chain;
 use integration::environment::Environment;
+use integration::raw_http;
 use tokio::task::JoinSet;
 use tunnel_protocol::limits::STREAM_WINDOW;
 
@@ -20,37 +22,64 @@ const STALLED: usize = 32;
 /// two uploads.
 const WRITERS: usize = 2;
 
-/// Callers that do not read their answers, and uploads that nobody takes.
+/// Callers that do not read their answers, and uploads that nobody takes: every
+/// second over HTTP/1.1.
+#[derive(Default)]
 struct Stalled {
-    _readers: Vec<Response<RecvStream>>,
-    _writers: JoinSet<Result<()>>,
-    _callers: Vec<Caller>,
+    readers: Vec<Response<RecvStream>>,
+    readers_over_http1: Vec<raw_http::Caller>,
+    writers: JoinSet<Result<()>>,
+    callers: Vec<Caller>,
 }
 
 impl Stalled {
     async fn begin(stage: &Stage, readers: usize, writers: usize) -> Result<Self> {
+        let mut stalled = Self::default();
         let mut reader = Caller::connect(&stage.chain).await?;
-        let mut reading = Vec::new();
-        for _ in 0..readers {
-            reading.push(reader.get("/stream").await?);
+        for _ in 0..readers / 2 {
+            stalled.readers.push(reader.get("/stream").await?);
+            let over_http1 = stalled_reader(&stage.chain).await?;
+            stalled.readers_over_http1.push(over_http1);
         }
-        let (mut callers, mut sending) = (vec![reader], JoinSet::new());
-        for _ in 0..writers.div_ceil(WRITERS) {
+        stalled.callers.push(reader);
+        for _ in 0..writers / 2 / WRITERS {
             let mut writer = Caller::connect(&stage.chain).await?;
             for _ in 0..WRITERS {
                 let (answer, mut body) = writer.post("/sink").await?;
-                sending.spawn(async move {
+                stalled.writers.spawn(async move {
                     let _answer = answer;
                     send(&mut body, u64::MAX).await
                 });
+                stalled.writers.spawn(pour(upload(&stage.chain).await?));
             }
-            callers.push(writer);
+            stalled.callers.push(writer);
         }
-        Ok(Self {
-            _readers: reading,
-            _writers: sending,
-            _callers: callers,
-        })
+        Ok(stalled)
+    }
+}
+
+async fn stalled_reader(chain: &Chain) -> Result<raw_http::Caller> {
+    let mut caller = chain.raw_caller().await?;
+    caller
+        .send(chain.raw_head(false, "GET", "/stream", ""))
+        .await?;
+    let head = caller.head().await?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    Ok(caller)
+}
+
+async fn upload(chain: &Chain) -> Result<raw_http::Caller> {
+    let mut caller = chain.raw_caller().await?;
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let head = chain.raw_head(false, "POST", "/sink", chunked);
+    caller.send(head).await?;
+    Ok(caller)
+}
+
+async fn pour(mut caller: raw_http::Caller) -> Result<()> {
+    let chunk = [&b"10000\r\n"[..], &[0; 0x10000], b"\r\n"].concat();
+    loop {
+        caller.send(&chunk).await?;
     }
 }
 
@@ -60,6 +89,8 @@ pub(crate) async fn stalled_readers_and_writers_hold_up_nobody(
     let stage = Stage::set(&environment).await?;
     let mut bystander = Caller::connect(&stage.chain).await?;
     bystander.is_served().await?;
+    // Says nothing, and so does not stand still.
+    let quiet = bystander.get("/watch").await?;
     let memory = || -> Result<Vec<u64>> {
         let each = stage
             .chain
@@ -68,7 +99,7 @@ pub(crate) async fn stalled_readers_and_writers_hold_up_nobody(
         each.map(|bytes| Ok(bytes? >> 20)).collect()
     };
     let before = memory()?;
-    let _stalled = Stalled::begin(&stage, STALLED, STALLED).await?;
+    let stalled = Stalled::begin(&stage, STALLED, STALLED).await?;
     let all = 2.0 * STALLED as f64;
     tells(&stage.chain.server, "tunnel_server_stalled_streams", all).await?;
     tells(&stage.chain.client, "tunnel_client_stalled_streams", all).await?;
@@ -103,5 +134,6 @@ pub(crate) async fn stalled_readers_and_writers_hold_up_nobody(
         0.0,
     )
     .await?;
+    drop((quiet, stalled));
     stage.strike().await
 }

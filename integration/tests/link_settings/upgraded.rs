@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use integration::chain::{Chain, ChainOptions};
 use integration::environment::Environment;
 use integration::raw_http::{Accepted, Caller, Connection, Ended, RawUpstream};
@@ -26,13 +27,17 @@ enum Silent {
 pub(crate) async fn upgraded_connections_have_a_budget(
     environment: Arc<Environment>,
 ) -> Result<()> {
+    let mut cases = Vec::new();
     for silent in [Silent::Program, Silent::Caller] {
         for (server, client) in [("1", "512"), ("512", "1")] {
-            one_is_cut(&environment, silent, server, client)
-                .await
-                .with_context(|| format!("{silent:?} does not read, {server} and {client} MiB"))?;
+            let case = one_is_cut(&environment, silent, server, client);
+            cases.push(async move {
+                let what = format!("{silent:?} does not read, {server} and {client} MiB");
+                case.await.context(what)
+            });
         }
     }
+    try_join_all(cases).await?;
     Ok(())
 }
 
