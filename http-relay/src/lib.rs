@@ -19,6 +19,7 @@ pub mod framing;
 pub mod headers;
 pub mod inbound;
 pub mod mask;
+mod pass_writes;
 pub mod splice;
 pub mod stall_budget;
 pub mod status;
