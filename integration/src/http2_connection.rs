@@ -1,9 +1,12 @@
 //! An HTTP/2 connection frame by frame: reads what a peer says, writes whatever
 //! it is told.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::time::timeout;
 
 use crate::http2_frames::{flag, kind, ping, settings_ack};
 
@@ -100,6 +103,39 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.0.write_all(bytes.as_ref()).await?;
         Ok(self.0.flush().await?)
     }
+}
+
+/// Sends all batches and reads what is said to them. Tells whether the peer took
+/// all of them; if not, it has ended the connection.
+pub async fn flood<R, W>(
+    reader: &mut FrameReader<R>,
+    writer: &mut FrameWriter<W>,
+    batches: impl Iterator<Item = Vec<u8>>,
+    within: Duration,
+) -> Result<bool>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let writing = async {
+        for batch in batches {
+            if writer.send(&batch).await.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    let reading = async {
+        reader.to_the_end().await;
+        false
+    };
+    let both = async {
+        tokio::select! {
+            taken = writing => taken,
+            cut = reading => cut,
+        }
+    };
+    timeout(within, both).await.context("the flood stalls")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use integration::chain::SOON;
 use integration::endure::amount;
 use integration::environment::Environment;
+use integration::http2_connection;
 use integration::http2_frames::{
     block, data, flag, frame, go_away, headers, kind, ping, reset, settings, window_update,
 };
@@ -26,30 +27,13 @@ fn count() -> u32 {
     amount(50_000, 1_000_000)
 }
 
-/// Sends a frame so often, and reads what is said to it. Tells whether the server
-/// took all of them; if not, it has cut the link.
+/// Sends a frame so often. Tells whether the server took all of them; if not, it has
+/// cut the link.
 async fn flood(connector: &mut Connector, one: &[u8]) -> Result<bool> {
     let batch = one.repeat(usize::try_from(BATCH)?);
+    let batches = (0..count() / BATCH).map(|_| batch.clone());
     let Connector { reader, writer } = connector;
-    let writing = async {
-        for _ in 0..count() / BATCH {
-            if writer.send(&batch).await.is_err() {
-                return false;
-            }
-        }
-        true
-    };
-    let reading = async {
-        reader.to_the_end().await;
-        false
-    };
-    let both = async {
-        tokio::select! {
-            taken = writing => taken,
-            cut = reading => cut,
-        }
-    };
-    timeout(SOON * 10, both).await.context("the flood stalls")
+    http2_connection::flood(reader, writer, batches, SOON * 10).await
 }
 
 /// A caller asks; `before` the answer there is a flood of `one`. The caller is

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use integration::chain::SOON;
 use integration::endure::amount;
 use integration::environment::Environment;
+use integration::http2_connection;
 use integration::http2_frames::{
     block, data, flag, frame, headers, headers_in_pieces, kind, ping, reset, setting, settings,
     window_update,
@@ -27,29 +28,12 @@ const BATCH: u32 = 500;
 /// one.
 const LONG: Duration = Duration::from_secs(1800);
 
-/// Sends a flood, and reads what is said to it. Tells whether the connector took
-/// all of it; if not, it has ended the link.
+/// Sends a flood. Tells whether the connector took all of it; if not, it has ended
+/// the link.
 async fn flood(link: &mut Link, count: u32, mut batch: impl FnMut() -> Vec<u8>) -> Result<bool> {
     let Link { reader, writer, .. } = link;
-    let writing = async {
-        for _ in 0..count / BATCH {
-            if writer.send(batch()).await.is_err() {
-                return false;
-            }
-        }
-        true
-    };
-    let reading = async {
-        reader.to_the_end().await;
-        false
-    };
-    let both = async {
-        tokio::select! {
-            taken = writing => taken,
-            cut = reading => cut,
-        }
-    };
-    timeout(LONG, both).await.context("the flood stalls")
+    let batches = (0..count / BATCH).map(|_| batch());
+    http2_connection::flood(reader, writer, batches, LONG).await
 }
 
 async fn endure(stage: &Stage, name: &str, one: &[u8]) -> Result<()> {

@@ -7,12 +7,10 @@ use anyhow::{Context, Result, ensure};
 use integration::chain::{Chain, SOON};
 use integration::endure::amount;
 use integration::environment::Environment;
+use integration::http2_connection;
 use integration::http2_frames::{
     PREFACE, block, flag, frame, headers, kind, reset, settings, window_update,
 };
-use integration::raw_http::Caller;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
 
 use crate::bystander::{Bystander, PATH};
 
@@ -37,33 +35,17 @@ enum Flood {
 }
 
 /// Sends the frames over a connection of its own, and reads all that is answered.
-async fn flood(chain: &Chain, frames: impl Iterator<Item = Vec<u8>>) -> Result<Flood> {
-    let mut caller: Caller = chain.raw_caller_from(FROM, b"h2").await?;
+async fn flood(chain: &Chain, mut frames: impl Iterator<Item = Vec<u8>>) -> Result<Flood> {
+    let mut caller = chain.raw_caller_from(FROM, b"h2").await?;
     caller.send([PREFACE, &settings(&[])].concat()).await?;
-    let (mut reader, mut writer) = tokio::io::split(caller.into_inner());
-    let reading = async {
-        let mut answers = vec![0; 16 * 1024];
-        while reader.read(&mut answers).await.is_ok_and(|count| count > 0) {}
-    };
-    let writing = async {
-        let mut frames = frames.peekable();
-        while frames.peek().is_some() {
-            let batch: Vec<u8> = frames.by_ref().take(BATCH).flatten().collect();
-            if writer.write_all(&batch).await.is_err() || writer.flush().await.is_err() {
-                return Flood::Cut;
-            }
-        }
-        Flood::Taken
-    };
-    let flooding = async {
-        tokio::select! {
-            () = reading => Flood::Cut,
-            end = writing => end,
-        }
-    };
-    timeout(SOON * 10, flooding)
-        .await
-        .context("the flood stalls")
+    let (stream, read) = caller.into_parts();
+    let (mut reader, mut writer) = http2_connection::frames(stream, read);
+    let batches = std::iter::from_fn(|| {
+        let batch: Vec<u8> = frames.by_ref().take(BATCH).flatten().collect();
+        (!batch.is_empty()).then_some(batch)
+    });
+    let taken = http2_connection::flood(&mut reader, &mut writer, batches, SOON * 10).await?;
+    Ok(if taken { Flood::Taken } else { Flood::Cut })
 }
 
 fn request(chain: &Chain, stream: u32, flags: u8) -> Vec<u8> {
