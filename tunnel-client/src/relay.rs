@@ -1,5 +1,6 @@
 //! One request of the link: to the sidecar and back.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use http::header::{HOST, ORIGIN};
@@ -8,7 +9,7 @@ use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel;
 use http_relay::framing::{self, FramingError};
 use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
-use http_relay::stall_budget::{LinkStalls, StallBudget};
+use http_relay::stall_budget::{LinkStalls, StallBudget, StreamHandle};
 use http_relay::{Inbound, RelayBody, headers, mask, status, upgrade};
 use hyper::body::Incoming;
 use service_kit::metrics::Counted;
@@ -98,7 +99,7 @@ impl Relay {
         parts.extensions = http::Extensions::new();
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
-            let (body, upload) = stalls.inbound(pass(body), REQUEST_WINDOW.into(), Arc::default());
+            let (body, upload) = hold_upload(stalls, body);
             let request = Request::from_parts(parts, body);
             let response = tokio::select! {
                 response = self.upstream.send(request) => response?,
@@ -126,7 +127,7 @@ impl Relay {
             return self.answer(response, std::future::pending(), open, stalls);
         }
         let (writer, outgoing) = body_channel::channel();
-        let (body, held) = stalls.inbound(pass(body), REQUEST_WINDOW.into(), Arc::default());
+        let (body, held) = hold_upload(stalls, body);
         let stalls = SpliceStalls {
             outgoing: Some(stalls.stall(READ_AHEAD)),
             incoming: Some(held),
@@ -212,6 +213,12 @@ impl Relay {
         };
         status::response(status, code, &message, retry_after)
     }
+}
+
+/// A request's body, towards a sidecar that may not take it.
+fn hold_upload(stalls: &LinkStalls, body: Inbound<Incoming>) -> (RelayBody, StreamHandle) {
+    let window = REQUEST_WINDOW.into();
+    stalls.inbound(pass(body), window, pending(), Arc::default())
 }
 
 fn clean_request(headers: &mut HeaderMap) {

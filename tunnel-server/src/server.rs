@@ -196,7 +196,14 @@ impl Server {
         let stalling = shared.clone();
         side_tasks.spawner().spawn(async move {
             let tell = |look| stalling.metrics.stalled(look);
-            stalling.stalls.watch(tell).await;
+            // Who stands still does not see by itself that its access is gone.
+            let mut changes = stalling.store.changes();
+            let hurry = async {
+                while changes.changed().await.is_ok() {
+                    stalling.stalls.look();
+                }
+            };
+            tokio::join!(stalling.stalls.watch(tell), hurry);
         });
 
         let audit = shared.audit.clone();

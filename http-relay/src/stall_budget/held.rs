@@ -1,5 +1,5 @@
-//! What a stream holds: its body, and what was taken from it before its consumer
-//! asked.
+//! What a stream holds: its body, what ends it, and what was taken from it before
+//! its consumer asked.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -13,11 +13,15 @@ use crate::{RelayBody, RelayError};
 
 type Item = Option<Result<Frame<Bytes>, RelayError>>;
 
+/// Resolves with the reason when a body is to end before its end.
+type End = Pin<Box<dyn Future<Output = &'static str> + Send>>;
+
 /// Small frames are put together to pieces of this size, bytes.
 const PIECE: usize = 16 * 1024;
 
 pub(super) struct Held {
     body: RelayBody,
+    end: End,
     /// Frames, or the body's end.
     spool: VecDeque<Item>,
     /// Data in the spool.
@@ -25,12 +29,18 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(body: RelayBody) -> Self {
+    pub(super) fn new(body: RelayBody, end: End) -> Self {
         Self {
             body,
+            end,
             spool: VecDeque::new(),
             spooled: 0,
         }
+    }
+
+    /// Not to be called again when it has resolved.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
+        self.end.as_mut().poll(cx)
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, gauge: Option<&Gauge>) -> Poll<Item> {

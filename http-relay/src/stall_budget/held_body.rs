@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 
 use super::held::Held;
 use super::stream::Stream;
-use super::{CUT, Link, Listing, lock};
+use super::{Link, Listing, lock};
 use crate::{RelayBody, RelayError};
 
 pub(super) struct HeldBody {
@@ -47,12 +47,17 @@ impl Body for HeldBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         let stream = &self.stream;
-        let mut held = lock(&stream.held);
+        let mut locked = lock(&stream.held);
         stream.asked();
         stream.consumed_here();
-        let Some(held) = held.as_mut() else {
-            return Poll::Ready(Some(Err(RelayError::Ended(CUT))));
+        let Some(held) = locked.as_mut() else {
+            return Poll::Ready(Some(Err(RelayError::Ended(stream.reason()))));
         };
+        if let Poll::Ready(reason) = held.poll_end(cx) {
+            drop(locked);
+            stream.cut(reason);
+            return Poll::Ready(Some(Err(RelayError::Ended(reason))));
+        }
         let frame = ready!(stream.poll(held, cx, &self.link.gauge));
         // After its last frame a body is not asked again.
         let goes_on = matches!(&frame, Some(Ok(frame)) if frame.is_data());

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tunnel_protocol::limits::WRITE_STALL;
 
 use super::stream::Stream;
-use super::{LOOK, Link, Process, STALLED_AFTER, Seen, lock, relief};
+use super::{CUT, LOOK, Link, Process, STALLED_AFTER, Seen, lock, relief};
 
 struct Blocked {
     since: Instant,
@@ -24,11 +24,12 @@ pub struct Look {
     pub cut: usize,
 }
 
-/// Cuts what is over the limits.
+/// Cuts what is to end, and what is over the limits.
 pub(super) fn look(process: &Process, now: Instant) -> Look {
     let (mut cut, mut rest) = (Vec::new(), Vec::new());
     for link in links(process) {
         let mut blocked = blocked(&link, now);
+        blocked.retain(|one| !one.stream.end_if_over());
         if blocked.is_empty() {
             // Whoever is not blocked has taken all; streams that ended took the rest.
             link.gauge.clear();
@@ -43,7 +44,7 @@ pub(super) fn look(process: &Process, now: Instant) -> Look {
     process.full.store(full, Ordering::Relaxed);
     cut.extend(over(&mut rest, process.limit, now));
     for one in &cut {
-        one.stream.cut();
+        one.stream.cut(CUT);
     }
     Look {
         stalled: Some(longer_than(&rest, STALLED_AFTER, now)),
@@ -62,7 +63,7 @@ pub(super) fn relieve(process: &Process) -> Look {
         .iter()
         .map(|link| {
             let hoarders = relief::relieve(link);
-            hoarders.iter().for_each(|stream| stream.cut());
+            hoarders.iter().for_each(|stream| stream.cut(CUT));
             hoarders.len()
         })
         .sum();

@@ -23,6 +23,7 @@ mod relief;
 mod stream;
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::RelayBody;
 use gauge::Gauge;
+use held::Held;
 use held_body::HeldBody;
 use stream::Stream;
 
@@ -62,6 +64,8 @@ struct Process {
     links: Mutex<Vec<Weak<Link>>>,
     /// Told of a link that holds too many small frames.
     relief: Notify,
+    /// Told not to wait for the next look.
+    look: Notify,
 }
 
 /// One link's part of the budget.
@@ -102,6 +106,7 @@ impl StallBudget {
             full: AtomicBool::new(false),
             links: Mutex::default(),
             relief: Notify::new(),
+            look: Notify::new(),
         }))
     }
 
@@ -119,6 +124,11 @@ impl StallBudget {
         LinkStalls(link)
     }
 
+    /// Has [`Self::watch`] look at once: there may be a reason to end streams.
+    pub fn look(&self) {
+        self.0.look.notify_one();
+    }
+
     /// Looks for ever, and tells of each look.
     pub async fn watch(&self, tell: impl Fn(Look)) {
         let mut looks = interval(LOOK);
@@ -126,6 +136,7 @@ impl StallBudget {
         loop {
             let look = tokio::select! {
                 now = looks.tick() => look::look(&self.0, now),
+                () = self.0.look.notified() => look::look(&self.0, Instant::now()),
                 () = self.0.relief.notified() => look::relieve(&self.0),
             };
             if look.cut > 0 {
@@ -152,29 +163,32 @@ impl LinkStalls {
     /// Passes a body on to the link.
     #[must_use]
     pub fn outbound(&self, body: RelayBody, held: u64) -> (RelayBody, StreamHandle) {
+        let body = Held::new(body, Box::pin(pending()));
         self.hold(body, held, false, Arc::default())
     }
 
-    /// Passes a body on that comes over the link; `told` is set to the reason before
-    /// a cut drops the body, and with it whoever records its end.
+    /// Passes a body on that comes over the link, until `end` gives a reason to cut
+    /// it, be it blocked or not. `told` is set to the reason before a cut drops the
+    /// body, and with it whoever records its end.
     #[must_use]
     pub fn inbound(
         &self,
         body: RelayBody,
         held: u64,
+        end: impl Future<Output = &'static str> + Send + 'static,
         told: Arc<OnceLock<&'static str>>,
     ) -> (RelayBody, StreamHandle) {
-        self.hold(body, held, true, told)
+        self.hold(Held::new(body, Box::pin(end)), held, true, told)
     }
 
     fn hold(
         &self,
-        body: RelayBody,
-        held: u64,
+        body: Held,
+        window: u64,
         inbound: bool,
         told: Arc<OnceLock<&'static str>>,
     ) -> (RelayBody, StreamHandle) {
-        let stream = Arc::new(Stream::new(held, Some(body), inbound, told));
+        let stream = Arc::new(Stream::new(window, Some(body), inbound, told));
         let handle = StreamHandle::new(stream.clone());
         (HeldBody::boxed(self.0.clone(), stream), handle)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::gauge::Gauge;
 use super::held::Held;
 use super::{CUT, Listing, lock};
-use crate::{RelayBody, RelayError, stream_task};
+use crate::{RelayError, stream_task};
 
 pub(super) struct Stream {
     /// Odd while it is blocked; another number each time. A body is until it is
@@ -46,17 +46,17 @@ impl fmt::Debug for Stream {
 impl Stream {
     pub(super) fn new(
         window: u64,
-        body: Option<RelayBody>,
+        held: Option<Held>,
         inbound: bool,
         told: Arc<OnceLock<&'static str>>,
     ) -> Self {
         Self {
-            moves: AtomicU64::new(u64::from(body.is_some())),
+            moves: AtomicU64::new(u64::from(held.is_some())),
             window,
             spooled: AtomicU64::new(0),
             cut: CancellationToken::new(),
             told,
-            held: Mutex::new(body.map(Held::new)),
+            held: Mutex::new(held),
             inbound,
             ended: AtomicBool::new(false),
             task: OnceLock::new(),
@@ -123,10 +123,30 @@ impl Stream {
         }
     }
 
-    pub(super) fn cut(&self) {
-        self.told.get_or_init(|| CUT);
+    pub(super) fn cut(&self, reason: &'static str) {
+        self.told.get_or_init(|| reason);
         self.cut.cancel();
         self.drop_body();
+    }
+
+    /// Why it was cut.
+    pub(super) fn reason(&self) -> &'static str {
+        self.told.get().copied().unwrap_or(CUT)
+    }
+
+    /// Cuts it if it is to end, and is blocked: its consumer would not ask. Tells
+    /// whether it did.
+    pub(super) fn end_if_over(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let reason = match &mut *lock(&self.held) {
+            // Under the lock: else its consumer may wait by now.
+            Some(held) if self.is_blocked() => held.poll_end(&mut cx),
+            _ => Poll::Pending,
+        };
+        if let Poll::Ready(reason) = reason {
+            self.cut(reason);
+        }
+        reason.is_ready()
     }
 
     pub(super) fn drop_body(&self) {
@@ -161,7 +181,7 @@ impl StreamHandle {
     /// Resolves with the reason when the budget has cut the body.
     pub async fn cut(&self) -> &'static str {
         self.0.cut.cancelled().await;
-        CUT
+        self.0.reason()
     }
 
     /// Ends the task that consumes the body, if it is a

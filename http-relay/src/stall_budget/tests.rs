@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::RelayError;
@@ -177,6 +178,12 @@ impl Played {
         Self { link, gauged, peer }
     }
 
+    /// A body of so many frames of a byte.
+    fn inbound(&self, frames: usize, window: u64) -> (RelayBody, StreamHandle) {
+        let body = Frames(frames).boxed_unsync();
+        self.link.inbound(body, window, pending(), Arc::default())
+    }
+
     /// Reads so many frames of a byte; gives how many could be.
     async fn read_small(&mut self, count: usize) -> usize {
         const FRAME: [u8; 10] = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
@@ -217,10 +224,7 @@ async fn small_frames_of_a_blocked_stream_are_put_together() {
     const COUNT: usize = 100_000;
     let watched = Watched::new(u64::MAX, u64::MAX);
     let mut played = Played::new(&watched);
-    let (mut body, _) =
-        played
-            .link
-            .inbound(Frames(COUNT).boxed_unsync(), COUNT as u64, Arc::default());
+    let (mut body, _) = played.inbound(COUNT, COUNT as u64);
     block(&mut body).await;
     assert_eq!(played.read_small(COUNT).await, COUNT);
     assert_eq!(watched.cut(), 0);
@@ -238,13 +242,8 @@ async fn small_frames_of_a_blocked_stream_are_put_together() {
 async fn whoever_is_blocked_with_more_than_its_window_goes() {
     let watched = Watched::new(u64::MAX, u64::MAX);
     let mut played = Played::new(&watched);
-    let (mut body, handle) =
-        played
-            .link
-            .inbound(Frames(usize::MAX).boxed_unsync(), 10_000, Arc::default());
-    let (mut quiet, _) = played
-        .link
-        .inbound(Frames(1).boxed_unsync(), 10_000, Arc::default());
+    let (mut body, handle) = played.inbound(usize::MAX, 10_000);
+    let (mut quiet, _) = played.inbound(1, 10_000);
     block(&mut body).await;
     block(&mut quiet).await;
     played.read_small(100_000).await;
@@ -252,4 +251,40 @@ async fn whoever_is_blocked_with_more_than_its_window_goes() {
     assert_eq!(watched.cut(), 1);
     // And the link goes on.
     assert_eq!(played.read_small(1000).await, 1000);
+}
+
+#[tokio::test(start_paused = true, flavor = "local")]
+async fn whoever_is_to_end_does_blocked_or_not() {
+    const WHY: &str = "its time has come";
+    let watched = Watched::new(u64::MAX, u64::MAX);
+    let link = watched.budget.link();
+    let over = CancellationToken::new();
+    let inbound = |frames| {
+        let (body, told) = (Frames(frames).boxed_unsync(), Arc::default());
+        let over = over.clone();
+        let end = async move {
+            over.cancelled().await;
+            WHY
+        };
+        let (body, handle) = link.inbound(body, COST, end, Arc::clone(&told));
+        (body, handle, told)
+    };
+    let (mut blocked, handle, told) = inbound(usize::MAX);
+    let (mut waits, ..) = inbound(1);
+    block(&mut blocked).await;
+    block(&mut waits).await;
+    let waiting = tokio::task::spawn_local(async move { waits.frame().await });
+    sleep(3 * LOOK).await;
+    assert!(!waiting.is_finished() && told.get().is_none());
+
+    over.cancel();
+    watched.budget.look();
+    let waited = waiting.await.unwrap();
+    assert!(matches!(waited, Some(Err(RelayError::Ended(WHY)))));
+    let asked = Instant::now();
+    assert_eq!(handle.cut().await, WHY);
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert_eq!((told.get(), watched.cut()), (Some(&WHY), 0));
+    let next = blocked.frame().await;
+    assert!(matches!(next, Some(Err(RelayError::Ended(WHY)))));
 }

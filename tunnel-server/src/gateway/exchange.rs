@@ -1,6 +1,7 @@
 //! The exchange over a link: one request out, one answer back, or a switch of
 //! protocols. Everything streams.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderName};
@@ -171,16 +172,15 @@ pub(crate) async fn run(
             let outcome = failure.map_or(Outcome::Answered, Outcome::Failed);
             let stream = move |record: Record| {
                 let meter = record.received.clone();
-                let cut = record.cut.clone();
-                let told = cut.clone();
-                let ended = async move {
-                    let reason = tokio::select! {
+                let told = record.cut.clone();
+                let end = async move {
+                    tokio::select! {
                         reason = permit.revoked() => reason,
                         reason = upload_cut => reason,
-                    };
-                    *cut.get_or_init(|| reason)
+                    }
                 };
-                hold_answer(&stalls, relay(body, ended, meter, (record, hold)), told).0
+                let body = relay(body, pending(), meter, (record, hold));
+                hold_answer(&stalls, body, end, told).0
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);
@@ -210,7 +210,7 @@ impl Stream {
             outgoing: record.sent.clone(),
             incoming: record.received.clone(),
         };
-        let (body, held) = hold_answer(&self.stalls, pass(self.body), Arc::default());
+        let (body, held) = hold_answer(&self.stalls, pass(self.body), pending(), Arc::default());
         let stalls = SpliceStalls {
             // The request's body on the link is held there.
             outgoing: None,

@@ -104,14 +104,15 @@ impl Drop for Slot {
     }
 }
 
-/// The cluster's answer, towards a caller who may not read it. `told` is set to the
-/// reason before a cut drops it.
+/// The cluster's answer, towards a caller who may not read it, until `end`. `told` is
+/// set to the reason before a cut drops it.
 pub(crate) fn hold_answer(
     stalls: &LinkStalls,
     body: RelayBody,
+    end: impl Future<Output = &'static str> + Send + 'static,
     told: Arc<OnceLock<&'static str>>,
 ) -> (RelayBody, StreamHandle) {
-    stalls.inbound(body, STREAM_WINDOW.into(), told)
+    stalls.inbound(body, STREAM_WINDOW.into(), end, told)
 }
 
 /// What a caller may make us hold of a request's body.
