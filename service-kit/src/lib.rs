@@ -14,6 +14,7 @@ pub mod pulse;
 pub mod runtime;
 pub mod secret_file;
 pub mod shutdown;
+pub mod stream_tasks;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

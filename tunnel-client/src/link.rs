@@ -15,6 +15,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use service_kit::stream_tasks::StreamTasks;
 use service_kit::tasks::{Spawner, Tasks};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -123,8 +124,8 @@ impl Link {
 }
 
 /// See [`tunnel_protocol::limits`] for what each setting was measured to do.
-fn http2_settings(spawner: Spawner) -> http2::Builder<Spawner> {
-    let mut builder = http2::Builder::new(spawner);
+fn http2_settings(spawner: Spawner) -> http2::Builder<StreamTasks> {
+    let mut builder = http2::Builder::new(StreamTasks(spawner));
     builder
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)

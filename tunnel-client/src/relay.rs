@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel;
 use http_relay::framing::{self, FramingError};
@@ -97,9 +98,9 @@ impl Relay {
         clean_request(&mut parts.headers);
         parts.version = Version::HTTP_11;
         parts.extensions = http::Extensions::new();
+        let (mut body, upload) = hold_upload(stalls, body);
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
-            let (body, upload) = hold_upload(stalls, body);
             let request = Request::from_parts(parts, body);
             let response = tokio::select! {
                 response = self.upstream.send(request) => response?,
@@ -115,22 +116,23 @@ impl Relay {
 
         upgrade::ask(&mut parts.headers, asked.protocol);
         parts.method = asked.method.clone();
-        let mut response = self
-            .upstream
-            .send(Request::from_parts(parts, http_relay::body::empty()))
-            .await?;
+        let request = Request::from_parts(parts, http_relay::body::empty());
+        let mut response = tokio::select! {
+            response = self.upstream.send(request) => response?,
+            // The server waits for the switch. Else it could fill our memory meanwhile.
+            _ = body.frame() => return Err(StrangeRequest::Early.into()),
+        };
         if !upgrade::switched(&response, asked.protocol) {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(RelayFailure::Switched);
             }
             // The body, which would be the other protocol's bytes, is dropped.
-            return self.answer(response, std::future::pending(), open, stalls);
+            return self.answer(response, pending(), open, stalls);
         }
         let (writer, outgoing) = body_channel::channel();
-        let (body, held) = hold_upload(stalls, body);
         let stalls = SpliceStalls {
             outgoing: Some(stalls.stall(READ_AHEAD)),
-            incoming: Some(held),
+            incoming: Some(upload),
         };
         let upgraded = hyper::upgrade::on(&mut response);
         let splicing = async move {

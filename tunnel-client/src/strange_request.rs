@@ -12,6 +12,8 @@ pub(crate) enum StrangeRequest {
     Connect,
     #[error("the request's target is no path")]
     Target,
+    #[error("bytes of the new protocol came before the switch to it")]
+    Early,
 }
 
 /// Whether a link's request may go to the sidecar.

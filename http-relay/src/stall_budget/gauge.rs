@@ -48,7 +48,11 @@ impl Gauge {
     /// A frame has left h2.
     pub(super) fn taken(&self, length: usize) {
         if is_small(length) {
-            self.small.fetch_sub(1, Ordering::SeqCst);
+            // After a `clear` it may be one that is not counted any more.
+            let one_less = |small| (small > 0).then(|| small - 1);
+            let _ = self
+                .small
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         }
     }
 
@@ -84,7 +88,7 @@ impl Gauge {
     }
 }
 
-fn is_small(length: usize) -> bool {
+pub(super) fn is_small(length: usize) -> bool {
     (1..SMALL).contains(&length)
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-use super::gauge::Gauge;
+use super::gauge::{Gauge, is_small};
 use crate::{RelayBody, RelayError};
 
 type Item = Option<Result<Frame<Bytes>, RelayError>>;
@@ -60,16 +60,17 @@ impl Held {
     }
 
     /// Takes some of what the body has, so that small frames take as little room as
-    /// they have bytes. Only while nobody waits for the body.
-    pub(super) fn compact(&mut self, gauge: &Gauge, bytes: usize) {
+    /// they have bytes. Only while nobody waits for the body. Gives how many there were.
+    pub(super) fn compact(&mut self, gauge: &Gauge, bytes: usize) -> u64 {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut taken = 0;
+        let (mut taken, mut small) = (0, 0);
         let mut piece = BytesMut::new();
         while taken < bytes && !self.is_over() {
             let Poll::Ready(item) = self.poll_body(&mut cx, Some(gauge)) else {
                 break;
             };
             taken += data_length(&item);
+            small += u64::from(is_small(data_length(&item)));
             match item {
                 Some(Ok(frame)) if frame.data_ref().is_some_and(|data| data.len() < PIECE) => {
                     piece.extend_from_slice(&frame.into_data().unwrap_or_default());
@@ -85,6 +86,7 @@ impl Held {
         }
         self.spool_piece(&mut piece);
         self.spooled += taken;
+        small
     }
 
     fn spool_piece(&mut self, piece: &mut BytesMut) {

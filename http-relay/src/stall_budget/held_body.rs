@@ -17,15 +17,29 @@ pub(super) struct HeldBody {
     stream: Arc<Stream>,
     link: Arc<Link>,
     _listing: Option<Listing>,
+    asked_before: bool,
 }
 
 impl HeldBody {
+    /// hyper's client asks a request's body once before it gives it a task. If it was
+    /// handed data then, and its peer took none of it, there would be no task to end.
+    fn is_asked_ahead(&mut self, cx: &Context<'_>) -> bool {
+        let in_task = self.stream.consumed_here();
+        let again = std::mem::replace(&mut self.asked_before, true);
+        let ahead = !(in_task || again || self.stream.inbound);
+        if ahead {
+            cx.waker().wake_by_ref();
+        }
+        ahead
+    }
+
     pub(super) fn boxed(link: Arc<Link>, stream: Arc<Stream>) -> RelayBody {
         let has_data = !lock(&stream.held).as_ref().is_none_or(Held::is_end_stream);
         Self {
             _listing: has_data.then(|| Listing::new(&link, stream.clone())),
             stream,
             link,
+            asked_before: false,
         }
         .boxed_unsync()
     }
@@ -43,13 +57,19 @@ impl Body for HeldBody {
     type Error = RelayError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        if self.is_asked_ahead(cx) {
+            return Poll::Pending;
+        }
         let stream = &self.stream;
         let mut locked = lock(&stream.held);
+        // Those that it was handed have yet to go.
+        if locked.is_some() && !stream.small_out.has_room(cx) {
+            return Poll::Pending;
+        }
         stream.asked();
-        stream.consumed_here();
         let Some(held) = locked.as_mut() else {
             return Poll::Ready(Some(Err(RelayError::Ended(stream.reason()))));
         };
@@ -59,6 +79,7 @@ impl Body for HeldBody {
             return Poll::Ready(Some(Err(RelayError::Ended(reason))));
         }
         let frame = ready!(stream.poll(held, cx, &self.link.gauge));
+        let frame = frame.map(|frame| Ok(frame?.map_data(|data| stream.small_out.count(data))));
         // After its last frame a body is not asked again.
         let goes_on = matches!(&frame, Some(Ok(frame)) if frame.is_data());
         if goes_on && !held.is_end_stream() {

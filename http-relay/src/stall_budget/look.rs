@@ -59,14 +59,9 @@ fn longer_than(blocked: &[Blocked], patience: Duration, now: Instant) -> usize {
 
 /// Sees to links that hold too many small frames.
 pub(super) fn relieve(process: &Process) -> Look {
-    let cut: usize = links(process)
-        .iter()
-        .map(|link| {
-            let hoarders = relief::relieve(link);
-            hoarders.iter().for_each(|stream| stream.cut(CUT));
-            hoarders.len()
-        })
-        .sum();
+    let links = links(process);
+    let hoarders = links.iter().filter_map(|link| relief::relieve(link));
+    let cut = hoarders.map(|stream| stream.cut(CUT)).count();
     Look { stalled: None, cut }
 }
 

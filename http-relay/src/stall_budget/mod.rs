@@ -20,6 +20,7 @@ mod held;
 mod held_body;
 mod look;
 mod relief;
+mod small_out;
 mod stream;
 
 use std::collections::HashMap;

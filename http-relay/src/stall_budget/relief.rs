@@ -1,6 +1,6 @@
 //! What is done where a link holds too many small frames: those of blocked streams
-//! are put together, a window of each at most. Where that is not enough, those that
-//! have had as much are cut.
+//! are put together, a window of each at most. Where that is not enough, whoever has
+//! had as much, and most small frames, is cut.
 
 use std::sync::Arc;
 
@@ -13,26 +13,33 @@ const SHALLOW: usize = 64 * 1024;
 /// More than any window.
 const DEEPEST: usize = 16 * 1024 * 1024;
 
-/// Gives the streams that have to go.
-pub(super) fn relieve(link: &Link) -> Vec<Arc<Stream>> {
-    let streams: Vec<_> = lock(&link.streams)
-        .values()
-        .map(|seen| seen.stream.clone())
-        .collect();
-    let mut depth = SHALLOW;
-    while link.gauge.has_many() && depth <= DEEPEST {
-        for stream in &streams {
-            stream.compact(&link.gauge, depth);
+/// Gives the stream that has to go.
+pub(super) fn relieve(link: &Link) -> Option<Arc<Stream>> {
+    let mut hoarder = None;
+    if link.gauge.has_many() {
+        let streams: Vec<_> = lock(&link.streams)
+            .values()
+            .map(|seen| seen.stream.clone())
+            .collect();
+        put_together(link, streams.clone());
+        if link.gauge.has_most() {
+            hoarder = streams
+                .into_iter()
+                .filter(|stream| stream.is_blocked() && stream.spool_is_full())
+                .max_by_key(|stream| stream.small());
+            // They go with the stream; or their streams have ended before.
+            link.gauge.clear();
         }
-        depth *= 4;
-    }
-    let mut hoarders = Vec::new();
-    if link.gauge.has_most() {
-        hoarders = streams;
-        hoarders.retain(|stream| stream.is_blocked() && stream.spool_is_full());
-        // They go with their streams; or their streams have ended before.
-        link.gauge.clear();
     }
     link.gauge.resume();
-    hoarders
+    hoarder
+}
+
+fn put_together(link: &Link, mut streams: Vec<Arc<Stream>>) {
+    let mut depth = SHALLOW;
+    while link.gauge.has_many() && depth <= DEEPEST {
+        // Of one that has only large frames no more is taken.
+        streams.retain(|stream| stream.compact(&link.gauge, depth) > 0);
+        depth *= 4;
+    }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::gauge::Gauge;
 use super::held::Held;
+use super::small_out::SmallOut;
 use super::{CUT, Listing, lock};
 use crate::{RelayError, stream_task};
 
@@ -28,10 +29,13 @@ pub(super) struct Stream {
     /// Taken when it is cut: its consumer, which is blocked, could not be told.
     pub(super) held: Mutex<Option<Held>>,
     /// Its body comes over the link.
-    inbound: bool,
+    pub(super) inbound: bool,
     ended: AtomicBool,
     /// The task that consumes it.
     task: OnceLock<CancellationToken>,
+    pub(super) small_out: SmallOut,
+    /// Small frames that were put together.
+    small: AtomicU64,
 }
 
 impl fmt::Debug for Stream {
@@ -60,6 +64,8 @@ impl Stream {
             inbound,
             ended: AtomicBool::new(false),
             task: OnceLock::new(),
+            small_out: SmallOut::default(),
+            small: AtomicU64::new(0),
         }
     }
 
@@ -108,9 +114,15 @@ impl Stream {
         polled
     }
 
-    /// Puts small frames together, if it is blocked.
-    pub(super) fn compact(&self, gauge: &Gauge, bytes: usize) {
+    /// Small frames that were put together.
+    pub(super) fn small(&self) -> u64 {
+        self.small.load(Ordering::Relaxed)
+    }
+
+    /// Puts small frames together, if it is blocked. Gives how many there were.
+    pub(super) fn compact(&self, gauge: &Gauge, bytes: usize) -> u64 {
         let mut held = lock(&self.held);
+        let mut small = 0;
         if let Some(held) = held.as_mut()
             && self.inbound
             // Under the lock: else its consumer may wait by now.
@@ -118,15 +130,34 @@ impl Stream {
         {
             let room = self.window.saturating_sub(held.spooled as u64);
             let room = usize::try_from(room).unwrap_or(usize::MAX);
-            held.compact(gauge, bytes.min(room));
+            small = held.compact(gauge, bytes.min(room));
             self.spooled.store(held.spooled as u64, Ordering::Relaxed);
+            self.small.fetch_add(small, Ordering::Relaxed);
         }
+        small
     }
 
     pub(super) fn cut(&self, reason: &'static str) {
+        let held = lock(&self.held).take();
+        self.cut_from(held, reason);
+    }
+
+    /// The body was taken from it; it is dropped after the reason is told.
+    fn cut_from(&self, held: Option<Held>, reason: &'static str) {
         self.told.get_or_init(|| reason);
         self.cut.cancel();
-        self.drop_body();
+        drop(held);
+        // What its consumer still holds of it goes, too.
+        self.end();
+        self.small_out.wake();
+    }
+
+    /// Ends the task that consumes it.
+    fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        if let Some(task) = self.task.get() {
+            task.cancel();
+        }
     }
 
     /// Why it was cut.
@@ -138,15 +169,19 @@ impl Stream {
     /// whether it did.
     pub(super) fn end_if_over(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let reason = match &mut *lock(&self.held) {
+        let mut locked = lock(&self.held);
+        let end = match &mut *locked {
             // Under the lock: else its consumer may wait by now.
             Some(held) if self.is_blocked() => held.poll_end(&mut cx),
             _ => Poll::Pending,
         };
-        if let Poll::Ready(reason) = reason {
-            self.cut(reason);
-        }
-        reason.is_ready()
+        let Poll::Ready(reason) = end else {
+            return false;
+        };
+        let held = locked.take();
+        drop(locked);
+        self.cut_from(held, reason);
+        true
     }
 
     pub(super) fn drop_body(&self) {
@@ -155,23 +190,25 @@ impl Stream {
         drop(held);
     }
 
-    /// Notes who consumes it, where that can be ended.
-    pub(super) fn consumed_here(&self) {
+    /// Notes who consumes it, where that can be ended; tells whether it can.
+    pub(super) fn consumed_here(&self) -> bool {
         if self.task.get().is_some() {
-            return;
+            return true;
         }
-        if let Some(task) = stream_task::current() {
-            let task = self.task.get_or_init(|| task);
-            if self.ended.load(Ordering::SeqCst) {
-                task.cancel();
-            }
+        let Some(task) = stream_task::current() else {
+            return false;
+        };
+        let task = self.task.get_or_init(|| task);
+        if self.ended.load(Ordering::SeqCst) {
+            task.cancel();
         }
+        true
     }
 }
 
 /// Sees to a body from outside.
 #[derive(Clone, Debug)]
-pub struct StreamHandle(Arc<Stream>);
+pub struct StreamHandle(pub(super) Arc<Stream>);
 
 impl StreamHandle {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
@@ -188,10 +225,7 @@ impl StreamHandle {
     /// [`stream_task`]: one that is blocked would not see that
     /// its body has failed.
     pub fn end(&self) {
-        self.0.ended.store(true, Ordering::SeqCst);
-        if let Some(task) = self.0.task.get() {
-            task.cancel();
-        }
+        self.0.end();
     }
 }
 

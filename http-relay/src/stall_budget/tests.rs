@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicUsize;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -129,7 +129,7 @@ async fn a_crowd_is_cut_before_its_time_and_new_streams_wait() {
     }
     assert!(!link.is_full());
     let mut was_full = false;
-    for _ in 0..6 {
+    for _ in 0..8 {
         sleep(LOOK / 2).await;
         was_full |= link.is_full();
         assert!(!other.is_full());
@@ -180,7 +180,16 @@ impl Played {
 
     /// A body of so many frames of a byte.
     fn inbound(&self, frames: usize, window: u64) -> (RelayBody, StreamHandle) {
-        let body = Frames(frames).boxed_unsync();
+        self.inbound_of(frames, b"x", window)
+    }
+
+    fn inbound_of(
+        &self,
+        frames: usize,
+        data: &'static [u8],
+        window: u64,
+    ) -> (RelayBody, StreamHandle) {
+        let body = Frames(frames, Bytes::from_static(data)).boxed_unsync();
         self.link.inbound(body, window, pending(), Arc::default())
     }
 
@@ -191,7 +200,7 @@ impl Played {
         for read in 0..count / 1000 {
             self.peer.write_all(&FRAME.repeat(1000)).await.unwrap();
             let reading = self.gauged.read_exact(&mut frames);
-            if tokio::time::timeout(LOOK / 2, reading).await.is_err() {
+            if timeout(LOOK / 2, reading).await.is_err() {
                 return read * 1000;
             }
         }
@@ -200,7 +209,7 @@ impl Played {
 }
 
 /// As h2 keeps them.
-struct Frames(usize);
+struct Frames(usize, Bytes);
 
 impl http_body::Body for Frames {
     type Data = Bytes;
@@ -214,7 +223,7 @@ impl http_body::Body for Frames {
             return std::task::Poll::Pending;
         }
         self.0 -= 1;
-        let frame = http_body::Frame::data(Bytes::from_static(b"x"));
+        let frame = http_body::Frame::data(self.1.clone());
         std::task::Poll::Ready(Some(Ok(frame)))
     }
 }
@@ -244,11 +253,16 @@ async fn whoever_is_blocked_with_more_than_its_window_goes() {
     let mut played = Played::new(&watched);
     let (mut body, handle) = played.inbound(usize::MAX, 10_000);
     let (mut quiet, _) = played.inbound(1, 10_000);
+    // Its window is full, too, and it is not to blame.
+    let (mut bulk, bulks_handle) = played.inbound_of(usize::MAX, &[b'x'; 1000], 10_000);
+    block(&mut bulk).await;
     block(&mut body).await;
     block(&mut quiet).await;
     played.read_small(100_000).await;
     assert_eq!(handle.cut().await, CUT);
     assert_eq!(watched.cut(), 1);
+    assert!(bulks_handle.0.spool_is_full());
+    block(&mut bulk).await;
     // And the link goes on.
     assert_eq!(played.read_small(1000).await, 1000);
 }
@@ -260,7 +274,10 @@ async fn whoever_is_to_end_does_blocked_or_not() {
     let link = watched.budget.link();
     let over = CancellationToken::new();
     let inbound = |frames| {
-        let (body, told) = (Frames(frames).boxed_unsync(), Arc::default());
+        let (body, told) = (
+            Frames(frames, Bytes::from_static(b"x")).boxed_unsync(),
+            Arc::default(),
+        );
         let over = over.clone();
         let end = async move {
             over.cancelled().await;
@@ -287,4 +304,30 @@ async fn whoever_is_to_end_does_blocked_or_not() {
     assert_eq!((told.get(), watched.cut()), (Some(&WHY), 0));
     let next = blocked.frame().await;
     assert!(matches!(next, Some(Err(RelayError::Ended(WHY)))));
+}
+
+#[tokio::test(start_paused = true, flavor = "local")]
+async fn small_frames_wait_until_those_before_are_gone() {
+    let watched = Watched::new(u64::MAX, u64::MAX);
+    let played = Played::new(&watched);
+    let (mut body, handle) = played.inbound(usize::MAX, COST);
+    let mut handed = Vec::new();
+    let mut frames = async |count: usize| {
+        while handed.len() < count {
+            let frame = body.frame().await.unwrap()?;
+            handed.push(frame.into_data().unwrap());
+        }
+        handed.clear();
+        Ok::<_, RelayError>(())
+    };
+    frames(64).await.unwrap();
+    assert!(timeout(LOOK, frames(65)).await.is_err());
+    frames(64).await.unwrap();
+    // Whoever waits for them to go is told of a cut.
+    let cut = async {
+        sleep(LOOK).await;
+        handle.0.cut(CUT);
+    };
+    let (ended, ()) = tokio::join!(frames(65), cut);
+    assert!(matches!(ended, Err(RelayError::Ended(CUT))));
 }

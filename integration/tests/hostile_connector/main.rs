@@ -35,7 +35,7 @@ use integration::{suite, tests};
 use settings::{absurd_settings, settings_that_break_the_rules, windows_that_overflow};
 use silence::{
     a_connector_that_never_answers, a_connector_that_never_reads, answers_that_trickle,
-    small_frames_that_nobody_reads,
+    small_frames_that_nobody_reads, uploads_that_are_answered_and_not_taken,
 };
 
 fn main() -> ExitCode {
@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         a_connector_that_never_reads,
         answers_that_trickle,
         small_frames_that_nobody_reads,
+        uploads_that_are_answered_and_not_taken,
         a_thousand_at_once,
         half_open_handshakes,
         new_instances_and_generations,

@@ -1,5 +1,6 @@
 //! A connector that does not read, does not answer, or hardly.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +12,7 @@ use integration::http2_frames::{
     PREFACE, data, flag, frame_head, headers, kind, ping, setting, settings,
 };
 use reqwest::Method;
+use tokio::time::timeout;
 
 use crate::connector::{Connector, FROM, gone, in_order, say_once};
 use crate::stage::Stage;
@@ -41,6 +43,43 @@ pub(crate) async fn a_connector_that_never_reads(environment: Arc<Environment>) 
     let ends = async { stage.chain.links(1).await.or(stage.chain.links(1).await) };
     stage.meanwhile(ends).await?;
     drop(connector);
+    stage.end().await
+}
+
+/// Answers at once, and takes nothing of the request: nothing of that is left, not
+/// even the first piece, which the server had at hand.
+pub(crate) async fn uploads_that_are_answered_and_not_taken(
+    environment: Arc<Environment>,
+) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut connector =
+        Connector::settled_with(&stage, &[(setting::INITIAL_WINDOW_SIZE, 0)]).await?;
+    let answering = async {
+        let mut left = HashSet::new();
+        let mut resets = 0;
+        while resets < CALLERS {
+            let frame = connector.next().await?;
+            if frame.kind == kind::HEADERS {
+                left.insert(frame.stream);
+                connector.writer.send(in_order(frame.stream)).await?;
+            } else if frame.kind == kind::RST_STREAM && left.remove(&frame.stream) {
+                resets += 1;
+            }
+        }
+        Ok(())
+    };
+    let calling = async {
+        for _ in 0..CALLERS {
+            let answer = stage.call(Method::POST, vec![7; 1 << 20]).await?;
+            ensure!(matches!(answer.status, 200 | 0), "{answer:?}");
+        }
+        Ok(())
+    };
+    let both = async { tokio::try_join!(answering, calling) };
+    let ended = timeout(SOON, stage.meanwhile(both)).await;
+    ended.context("uploads stay")??;
+    drop(connector);
+    gone(&stage).await?;
     stage.end().await
 }
 

@@ -139,7 +139,7 @@ pub(crate) async fn run(
     clean_answer(&mut parts.headers, failure);
     browser::confine(&mut parts.headers, target, &shared.hosts);
     let (stalls, upload_cut) = (slot.stalls(), slot.upload_cut());
-    let hold = (slot, stop, places);
+    let hold = (slot, stop);
     let is_stream = switched.is_some()
         || failure.is_none() && parts.status.is_success() && is_long_running(&uri);
     let start_line = match is_stream {
@@ -156,6 +156,7 @@ pub(crate) async fn run(
                 stalls,
             };
             let spawner = shared.spawner.clone();
+            let hold = (hold, places);
             let start = move |record| spawner.spawn(stream.run(record, hold).in_current_span());
             let (parts, _) = upgrade::switching(parts.headers, asked).into_parts();
             Ok(Answer {
@@ -180,7 +181,10 @@ pub(crate) async fn run(
                     }
                 };
                 let body = relay(body, pending(), meter, (record, hold));
-                hold_answer(&stalls, body, end, told).0
+                let (body, _) = hold_answer(&stalls, body, end, told);
+                // A cut ends the stream over the link at once; a caller who reads
+                // nothing has an open request until it does, or is gone.
+                relay(body, pending(), Arc::default(), places)
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use service_kit::stream_tasks::StreamTasks;
 use service_kit::tasks::{Spawner, Tasks};
 use tokio::time::timeout;
 use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
@@ -26,7 +27,6 @@ use tunnel_protocol::token::TokenHash;
 
 use super::handshake::LinksPlace;
 use super::link::{Link, LinkName};
-use super::stream_tasks::StreamTasks;
 use crate::access::{Cluster, connector_revoked};
 use crate::audit::LinkRecord;
 use crate::limits::Peer;

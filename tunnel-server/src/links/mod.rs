@@ -6,7 +6,6 @@ mod keeper;
 mod link;
 mod registry;
 mod slot;
-mod stream_tasks;
 
 pub(crate) use handshake::{Handshakes, accept};
 pub(crate) use keeper::DRAIN_SPREAD;

@@ -2,11 +2,12 @@
 
 use http_relay::stream_task::endable;
 use hyper::rt::Executor;
-use service_kit::tasks::Spawner;
+
+use crate::tasks::Spawner;
 
 /// See [`http_relay::stream_task`].
-#[derive(Clone)]
-pub(super) struct StreamTasks(pub(super) Spawner);
+#[derive(Clone, Debug)]
+pub struct StreamTasks(pub Spawner);
 
 impl<F> Executor<F> for StreamTasks
 where
