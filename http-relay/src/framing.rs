@@ -2,7 +2,7 @@
 //! deleted from requests so that the next hop's are made from the body itself.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use thiserror::Error;
 
@@ -61,15 +61,27 @@ pub fn take(headers: &mut HeaderMap) -> Result<(), FramingError> {
     Ok(())
 }
 
-/// Says that a body of unknown length follows. Without it hyper's client sends a
-/// GET or HEAD without its body, and tells nobody.
+/// Says that a body of unknown length follows: without it hyper's client sends a
+/// GET or HEAD without its body, and tells nobody. Of methods that have a body says
+/// that none follows, as Go does: some servers answer 411 without it.
 pub fn announce<B: Body>(request: &mut Request<B>) {
-    let body = request.body();
-    let unknown = !body.is_end_stream() && body.size_hint().exact().is_none();
-    if unknown && !request.headers().contains_key(CONTENT_LENGTH) {
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    if request.headers().contains_key(CONTENT_LENGTH) {
+        return;
     }
+    let body = request.body();
+    let has_one = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    let said = match (body.is_end_stream(), body.size_hint().exact()) {
+        (true, _) if has_one => (CONTENT_LENGTH, "0"),
+        (false, None) => (TRANSFER_ENCODING, "chunked"),
+        _ => return,
+    };
+    let (name, value) = said;
+    request
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
 }
 
 #[cfg(test)]

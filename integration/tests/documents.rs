@@ -50,7 +50,8 @@ fn tables(command: &Command) -> Result<String> {
         command.get_name(),
         one_line(command.get_about().map(ToString::to_string)).trim_end_matches('.')
     );
-    for argument in command.get_arguments().filter(|one| !is_clap_own(one)) {
+    let told = |one: &&Arg| !is_clap_own(one) && !one.is_hide_set();
+    for argument in command.get_arguments().filter(told) {
         writeln!(text, "{}", row(argument)?)?;
     }
     for subcommand in command.get_subcommands() {

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         a_pods_service_account,
         a_context_of_the_users_kubeconfig,
         a_kubeconfigs_impersonation,
+        flags_above_a_kubeconfig,
+        flags_without_a_kubeconfig,
     ])
 }
 
@@ -184,6 +186,51 @@ async fn a_kubeconfigs_impersonation(environment: Arc<Environment>) -> Result<()
         .await?;
     ensure!(answer.contains("\\\"other\\\""), "{answer}");
     Ok(())
+}
+
+/// Its server, its trust and its credential lead nowhere.
+async fn flags_above_a_kubeconfig(environment: Arc<Environment>) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut document = kubeconfig(&environment, folder.path()).await?;
+    let server = document["clusters"][0]["cluster"]["server"].take();
+    let token = document["users"][0]["user"]["token"].take();
+    let cluster = json!({ "server": "https://127.0.0.1:1", "tls-server-name": "elsewhere" });
+    document["clusters"][0]["cluster"] = cluster;
+    document["users"][0]["user"] = json!({ "token": "no-token" });
+    std::fs::write(folder.path().join("config"), document.to_string())?;
+    let server = format!("--server={}", server.as_str().context("no server")?);
+    let token = format!("--token={}", token.as_str().context("no token")?);
+    let own = [
+        "--kubeconfig=config",
+        &server,
+        "--tls-server-name=127.0.0.1",
+        "--certificate-authority=ca.crt",
+        &token,
+    ];
+    let sidecar = Sidecar::start(folder, Path::new("env"), &[], &own).await?;
+    ensure!(sidecar.who().await? == "system:serviceaccount:culvert:connector");
+    environment.secrets.must_not_be_in_file(&sidecar.log())
+}
+
+/// A server and a credential are all that is needed; and whom to be.
+async fn flags_without_a_kubeconfig(environment: Arc<Environment>) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let api_server = environment.api_server().await?;
+    let server = format!("--server={}", api_server.url);
+    let token = format!("--token={}", api_server.token);
+    let own = [
+        &server,
+        "--insecure-skip-tls-verify",
+        &token,
+        "--as=somebody",
+        "--as-group=people",
+        "--as-group=visitors",
+        "--as-uid=7",
+    ];
+    let starters = ["--unset=KUBECONFIG", "HOME=/nowhere"];
+    let sidecar = Sidecar::start(folder, Path::new("env"), &starters, &own).await?;
+    ensure!(sidecar.who().await? == "somebody");
+    environment.secrets.must_not_be_in_file(&sidecar.log())
 }
 
 async fn kubeconfig(environment: &Environment, folder: &Path) -> Result<Value> {

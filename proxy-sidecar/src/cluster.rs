@@ -1,12 +1,15 @@
 //! Which API server, and with what trust and credential: kube-client's reading
 //! of the kubeconfig or of the pod's service account.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use http::Uri;
 use kube::Config as KubeConfig;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use service_kit::secret_file;
 use thiserror::Error;
+
+use crate::args::ClusterArgs;
 
 /// Why there is no cluster to call.
 #[derive(Debug, Error)]
@@ -19,6 +22,9 @@ pub enum ClusterError {
         /// Why.
         cause: Box<KubeconfigError>,
     },
+    /// `--server`.
+    #[error("--server: {0:?} is no URL of a server; give one as https://10.0.0.1:6443")]
+    Server(String),
     /// Nothing was named and nothing was found.
     #[error(
         "no cluster: name a kubeconfig with --kubeconfig, or run in a pod with its service account \
@@ -48,15 +54,12 @@ fn without_content(error: &KubeconfigError) -> String {
     }
 }
 
-/// Reads the configuration.
+/// Reads the configuration: what the flags say, above the kubeconfig's, or the pod's.
 ///
 /// # Errors
 /// [`ClusterError`].
-pub(crate) async fn load(
-    kubeconfig: Option<&Path>,
-    context: Option<&str>,
-) -> Result<KubeConfig, ClusterError> {
-    let mut config = match kubeconfig {
+pub(crate) async fn load(args: &ClusterArgs) -> Result<KubeConfig, ClusterError> {
+    let mut config = match args.kubeconfig.as_deref() {
         Some(path) => {
             let failed = |cause| ClusterError::Kubeconfig {
                 path: path.to_owned(),
@@ -64,18 +67,20 @@ pub(crate) async fn load(
             };
             secret_file::warn_if_open(path);
             let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-            from_kubeconfig(kubeconfig, context).await.map_err(failed)?
+            from_kubeconfig(kubeconfig, args).await.map_err(failed)?
         }
-        None => inferred(context).await?,
+        None => inferred(args).await?,
     };
+    apply(&mut config, args)?;
     // A proxy must not retry: the caller decides, and bodies are streams.
     config.default_retry = false;
     Ok(config)
 }
 
 /// `$KUBECONFIG` or `~/.kube/config`, else the pod's service account. Whoever
-/// names a context or sets the variable means a kubeconfig.
-async fn inferred(context: Option<&str>) -> Result<KubeConfig, ClusterError> {
+/// names a part of a kubeconfig or sets the variable means one.
+async fn inferred(args: &ClusterArgs) -> Result<KubeConfig, ClusterError> {
+    let names_part = args.context.is_some() || args.cluster.is_some() || args.user.is_some();
     let variable = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
     let failed = |cause| ClusterError::Kubeconfig {
         path: variable.clone().unwrap_or("~/.kube/config".into()).into(),
@@ -85,8 +90,9 @@ async fn inferred(context: Option<&str>) -> Result<KubeConfig, ClusterError> {
     let named = variable.iter().flat_map(std::env::split_paths);
     named.for_each(|path| secret_file::warn_if_open(&path));
     match Kubeconfig::read() {
-        Ok(kubeconfig) => from_kubeconfig(kubeconfig, context).await.map_err(failed),
-        Err(cause) if context.is_some() || variable.is_some() => Err(failed(cause)),
+        Ok(kubeconfig) => from_kubeconfig(kubeconfig, args).await.map_err(failed),
+        Err(cause) if names_part || variable.is_some() => Err(failed(cause)),
+        Err(_) if args.server.is_some() => Ok(KubeConfig::new(Uri::default())),
         Err(cause) => KubeConfig::incluster().map_err(|in_cluster| ClusterError::NotFound {
             kubeconfig: Box::new(cause),
             in_cluster,
@@ -96,12 +102,13 @@ async fn inferred(context: Option<&str>) -> Result<KubeConfig, ClusterError> {
 
 async fn from_kubeconfig(
     kubeconfig: Kubeconfig,
-    context: Option<&str>,
+    args: &ClusterArgs,
 ) -> Result<KubeConfig, KubeconfigError> {
-    let ca_file = ca_file(&kubeconfig, context);
+    let ca_file = ca_file(&kubeconfig, args);
     let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
-        ..Default::default()
+        context: args.context.clone(),
+        cluster: args.cluster.clone(),
+        user: args.user.clone(),
     };
     let mut config = KubeConfig::from_custom_kubeconfig(kubeconfig, &options).await?;
     // kube-client re-reads a file named here; from a kubeconfig it takes only
@@ -110,18 +117,22 @@ async fn from_kubeconfig(
     Ok(config)
 }
 
-fn ca_file(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<PathBuf> {
-    let name = context.or(kubeconfig.current_context.as_deref())?;
-    let context = kubeconfig
-        .contexts
-        .iter()
-        .find(|one| one.name == name)?
+fn ca_file(kubeconfig: &Kubeconfig, args: &ClusterArgs) -> Option<PathBuf> {
+    let context = args
         .context
-        .as_ref()?;
+        .as_ref()
+        .or(kubeconfig.current_context.as_ref());
+    let contexts = kubeconfig.contexts.iter();
+    let cluster = args.cluster.as_deref().or_else(|| {
+        let context = contexts
+            .into_iter()
+            .find(|one| Some(&one.name) == context)?;
+        Some(context.context.as_ref()?.cluster.as_str())
+    })?;
     let cluster = kubeconfig
         .clusters
         .iter()
-        .find(|one| one.name == context.cluster)?
+        .find(|one| one.name == cluster)?
         .cluster
         .as_ref()?;
     // Inline data wins over the file.
@@ -131,9 +142,74 @@ fn ca_file(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<PathBuf> {
     cluster.certificate_authority.as_ref().map(PathBuf::from)
 }
 
+/// The flags' own cluster and user, above those that were read.
+fn apply(config: &mut KubeConfig, args: &ClusterArgs) -> Result<(), ClusterError> {
+    if let Some(server) = &args.server {
+        config.cluster_url = server_url(server)?;
+    }
+    if let Some(name) = &args.tls_server_name {
+        config.tls_server_name = Some(name.clone());
+    }
+    if let Some(path) = &args.certificate_authority {
+        config.root_cert_file = Some(path.clone());
+        config.root_cert = None;
+    }
+    config.accept_invalid_certs |= args.insecure_skip_tls_verify;
+    let user = &mut config.auth_info;
+    if let Some(path) = &args.client_certificate {
+        user.client_certificate = Some(path.display().to_string());
+        user.client_certificate_data = None;
+    }
+    if let Some(path) = &args.client_key {
+        user.client_key = Some(path.display().to_string());
+        user.client_key_data = None;
+    }
+    if let Some(token) = &args.token {
+        tracing::warn!("--token is seen by whoever lists this machine's processes");
+        user.token = Some(token.clone().into());
+        user.token_file = None;
+        user.exec = None;
+        user.auth_provider = None;
+    }
+    if args.impersonate.is_some() {
+        user.impersonate = args.impersonate.clone();
+    }
+    if !args.impersonate_groups.is_empty() {
+        user.impersonate_groups = Some(args.impersonate_groups.clone());
+    }
+    if args.impersonate_uid.is_some() {
+        user.impersonate_uid = args.impersonate_uid.clone();
+    }
+    Ok(())
+}
+
+/// As client-go: without a scheme it is HTTP.
+fn server_url(server: &str) -> Result<Uri, ClusterError> {
+    let url = match server.contains("://") {
+        true => server.to_owned(),
+        false => format!("http://{server}"),
+    };
+    let parsed: Option<Uri> = url.parse().ok();
+    let usable =
+        |url: &Uri| url.authority().is_some() && matches!(url.scheme_str(), Some("http" | "https"));
+    parsed
+        .filter(usable)
+        .ok_or_else(|| ClusterError::Server(server.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers() {
+        let url = |text: &str| server_url(text).map(|url| url.to_string()).ok();
+        assert_eq!(url("https://a:6443/x").as_deref(), Some("https://a:6443/x"));
+        assert_eq!(url("a:8080").as_deref(), Some("http://a:8080/"));
+        assert_eq!(url("ftp://a"), None);
+        let error = server_url("https://").unwrap_err().to_string();
+        assert!(error.starts_with("--server: "), "{error}");
+    }
 
     #[test]
     fn a_kubeconfig_with_faults_shows_nothing_of_itself() {

@@ -12,6 +12,7 @@ use tunnel_protocol::Failure;
 
 use crate::filter::Refused;
 use crate::secret::NoSecret;
+use crate::target::PathError;
 use crate::upstream::UpstreamError;
 
 #[derive(Debug, Error)]
@@ -22,6 +23,8 @@ pub(crate) enum ProxyError {
     Framing(#[from] FramingError),
     #[error("malformed request: {0}")]
     Upgrade(#[from] UnsupportedUpgrade),
+    #[error("malformed request: {0}")]
+    Path(#[from] PathError),
     #[error("refused by proxy-sidecar: {0}")]
     Refused(#[from] Refused),
     #[error("{0}")]
@@ -40,7 +43,10 @@ impl ProxyError {
                 Failure::SidecarSecret,
                 self.to_string(),
             ),
-            Self::Framing(_) | Self::Upgrade(_) | Self::Upstream(UpstreamError::Target) => (
+            Self::Framing(_)
+            | Self::Upgrade(_)
+            | Self::Path(_)
+            | Self::Upstream(UpstreamError::Target) => (
                 StatusCode::BAD_REQUEST,
                 Failure::BadRequest,
                 self.to_string(),

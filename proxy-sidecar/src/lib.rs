@@ -1,22 +1,31 @@
 //! kubectl proxy in Rust.
 //!
-//! A request's way: [`proxy`] takes it, the [`secret`] proves it, the [`filter`]
-//! decides, [`credential`] gives the `Authorization` header, and the [`upstream`] sends it on, to be
+//! A request's way: [`listen`] opened its port, [`proxy`] takes it, the [`secret`]
+//! proves it, [`target`] tells where it goes, the [`filter`] decides, [`credential`] gives the `Authorization` header, and the [`upstream`] sends it on, to be
 //! answered or to be spliced after an upgrade.
 
 pub mod args;
 mod cluster;
+mod config;
 mod credential;
 mod error;
+mod escape_html;
 pub mod filter;
+mod listen;
 mod metrics;
+mod plain;
 mod probe;
 mod proxy;
 mod secret;
 mod sidecar;
+mod static_files;
+mod target;
 mod token_file;
 mod upstream;
 
-pub use args::{Args, Config, ConfigError};
+pub use args::Args;
+pub use config::{Config, ConfigError};
+pub use listen::{Address, ListenError};
 pub use secret::SecretError;
 pub use sidecar::{BuildError, Sidecar};
+pub use target::PrefixError;

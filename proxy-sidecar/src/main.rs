@@ -13,10 +13,19 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<()> {
     private_process::make().context("cannot keep other processes out of this one")?;
-    let args = Args::parse();
+    let args = arguments();
     telemetry::init(&args.log);
     tls::install_provider();
     runtime::build(args.worker_threads)?.block_on(run(args))
+}
+
+/// As kubectl, a mistake in the flags ends with 1.
+fn arguments() -> Args {
+    Args::try_parse().unwrap_or_else(|error| {
+        // Standard error may be closed.
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { 1 } else { 0 })
+    })
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {

@@ -42,7 +42,7 @@ impl Probe {
 async fn ask(upstream: &Upstream) -> Answer {
     let mut question = Request::new(http_relay::body::empty());
     *question.uri_mut() = Uri::from_static(QUESTION);
-    match timeout(PATIENCE, upstream.send(question)).await {
+    match timeout(PATIENCE, upstream.send(question, false)).await {
         Ok(Ok(response)) => judge(response.status()),
         Ok(Err(error)) => Err(format!("the API server: {}", error_chain(&error))),
         Err(_) => Err(format!(

@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::CONNECTION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::header::{CONNECTION, TE, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, request};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::{RelayBody, framing, headers, mask, upgrade};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use service_kit::metrics::Counted;
@@ -22,9 +22,12 @@ use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::Protocol;
 
 use crate::error::ProxyError;
-use crate::filter::{Filter, Protection};
+use crate::filter::{Filter, Protection, Refused};
 use crate::metrics::{Metrics, Outcome};
+use crate::plain;
 use crate::secret::Secret;
+use crate::static_files::StaticFiles;
+use crate::target::{Route, Routes};
 use crate::upstream::{Upstream, UpstreamError};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -34,6 +37,8 @@ pub(crate) struct Proxy {
     pub(crate) secret: Option<Secret>,
     pub(crate) protection: Option<Protection>,
     pub(crate) filter: Option<Filter>,
+    pub(crate) routes: Routes,
+    pub(crate) www: Option<StaticFiles>,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
     pub(crate) spawner: Spawner,
@@ -43,7 +48,7 @@ impl Proxy {
     pub(crate) async fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: IpAddr,
+        peer: Option<IpAddr>,
     ) -> Result<Response<RelayBody>, Infallible> {
         let id = request
             .headers()
@@ -68,7 +73,7 @@ impl Proxy {
     async fn forward(
         &self,
         request: Request<Incoming>,
-        peer: IpAddr,
+        peer: Option<IpAddr>,
     ) -> Result<Response<RelayBody>, ProxyError> {
         let open = self.metrics.open();
         // First of all: a stranger learns nothing, not even what the filter says.
@@ -81,24 +86,44 @@ impl Proxy {
         let asked = upgrade::requested(request.headers())?;
         let (mut parts, body) = request.into_parts();
         framing::take(&mut parts.headers)?;
-        if let Some(protection) = &self.protection {
-            protection.check(&parts)?;
-        }
-        if let Some(filter) = &self.filter {
-            filter.check(&parts, asked.is_some())?;
+        match self.routes.route(&parts.method, &parts.uri)? {
+            Route::NotFound => return Ok(plain::not_found()),
+            Route::Redirect(to) => return Ok(plain::redirect(&parts.method, &to)),
+            Route::Static { path, judged } => {
+                self.judge(&parts, &judged, asked)?;
+                return Ok(match &self.www {
+                    Some(files) => files.serve(&parts, &path).await,
+                    None => plain::not_found(),
+                });
+            }
+            Route::Api { target, judged } => {
+                if let Some(protection) = &self.protection {
+                    protection.check(&parts.method, &target)?;
+                }
+                self.judge(&parts, &judged, asked)?;
+                parts.uri = target.into();
+            }
         }
         let callers_side = asked.and_then(|_| parts.extensions.remove::<OnUpgrade>());
+        let wants_trailers = headers::tokens(&parts.headers, &TE).any(|one| one == "trailers");
         headers::remove_hop_by_hop(&mut parts.headers);
+        if body.is_end_stream() {
+            // Without a body there are none, and Go would not announce them.
+            parts.headers.remove(TRAILER);
+        }
         headers::remove_ours(&mut parts.headers, &[]);
-        forwarded_for(&mut parts.headers, peer);
+        if let Some(peer) = peer {
+            forwarded_for(&mut parts.headers, peer);
+        }
         match asked {
             Some(protocol) => upgrade::ask(&mut parts.headers, protocol),
-            None => headers::ask_for_trailers(&mut parts.headers),
+            None if wants_trailers => headers::ask_for_trailers(&mut parts.headers),
+            None => {}
         }
 
         let response = self
             .upstream
-            .send(Request::from_parts(parts, pass(body)))
+            .send(Request::from_parts(parts, pass(body)), asked.is_some())
             .await?;
         tracing::debug!(status = response.status().as_u16(), "answered");
         match (asked, callers_side) {
@@ -112,6 +137,19 @@ impl Proxy {
                 self.metrics.count(Outcome::Answered);
                 answer(response, open)
             }
+        }
+    }
+
+    /// By the filter; `path` is what it is to judge.
+    fn judge(
+        &self,
+        request: &request::Parts,
+        path: &[u8],
+        asked: Option<Protocol>,
+    ) -> Result<(), Refused> {
+        match &self.filter {
+            Some(filter) => filter.check(request, path, asked.is_some()),
+            None => Ok(()),
         }
     }
 

@@ -8,25 +8,28 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
-use service_kit::accept::accept_loop;
+use service_kit::accept::{Listener, Place, accept_loop};
 use service_kit::admin::{Admin, Readiness, listen};
 use service_kit::http_server::serve_http1;
 use service_kit::pulse::Pulse;
-use service_kit::tasks::Tasks;
+use service_kit::tasks::{Spawner, Tasks};
 use service_kit::write_stall::WriteStall;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
 
-use crate::args::Config;
 use crate::cluster::{self, ClusterError};
+use crate::config::Config;
 use crate::credential::without_secrets;
+use crate::listen::{Address, ListenError, Listening, Peer};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::proxy::Proxy;
 use crate::secret::{Secret, SecretError};
-use crate::upstream::Upstream;
+use crate::static_files::StaticFiles;
+use crate::upstream::{Upstream, UpstreamOptions};
 
 /// Connections at once. Each watch of the tunnel is one, and the port is local.
 const CONNECTIONS: usize = 10_000;
@@ -48,18 +51,21 @@ pub enum BuildError {
     /// `--secret-file`.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A port is taken.
+    /// The port or the socket.
     #[error(transparent)]
-    Listen(#[from] std::io::Error),
+    Listen(#[from] ListenError),
+    /// The admin port is taken.
+    #[error("--admin-address: {0}")]
+    Admin(#[from] std::io::Error),
 }
 
 /// A proxy that listens.
 pub struct Sidecar {
     proxy: Arc<Proxy>,
-    listener: TcpListener,
-    admin_listener: TcpListener,
-    address: SocketAddr,
-    admin_address: SocketAddr,
+    listener: Listening,
+    admin_listener: Option<TcpListener>,
+    address: Address,
+    admin_address: Option<SocketAddr>,
     drain: Duration,
     tasks: Tasks,
 }
@@ -70,10 +76,14 @@ impl Sidecar {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let cluster =
-            cluster::load(config.kubeconfig.as_deref(), config.context.as_deref()).await?;
+        let cluster = cluster::load(&config.cluster).await?;
         let tasks = Tasks::new();
-        let upstream = Upstream::new(cluster, config.require_own_credential)
+        let options = UpstreamOptions {
+            require_own_credential: config.require_own_credential,
+            append_server_path: config.append_server_path,
+            keepalive: config.keepalive,
+        };
+        let upstream = Upstream::new(cluster, options)
             .await
             .map_err(|error| BuildError::Client(without_secrets(&error)))?;
         let secret = config
@@ -86,20 +96,26 @@ impl Sidecar {
                 "the request filter is off: any web page can call the API through this port"
             );
         }
-        let listener = listen(config.listen).await?;
-        let admin_listener = listen(config.admin).await?;
+        let listener = config.listen.open().await?;
+        let admin_listener = match config.admin {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let admin_address = admin_listener.as_ref().map(TcpListener::local_addr);
         let proxy = Proxy {
             secret,
             protection: config.protection,
             filter: config.filter,
+            routes: config.routes,
+            www: config.www.as_deref().map(StaticFiles::new),
             upstream,
             metrics: Metrics::default(),
             spawner: tasks.spawner(),
         };
         Ok(Self {
             proxy: Arc::new(proxy),
-            address: listener.local_addr()?,
-            admin_address: admin_listener.local_addr()?,
+            address: listener.address()?,
+            admin_address: admin_address.transpose()?,
             listener,
             admin_listener,
             drain: config.drain,
@@ -109,13 +125,13 @@ impl Sidecar {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// Where `/livez`, `/readyz` and `/metrics` are.
+    /// Where `/livez`, `/readyz` and `/metrics` are, if anywhere.
     #[must_use]
-    pub fn admin_address(&self) -> SocketAddr {
+    pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
@@ -127,38 +143,24 @@ impl Sidecar {
     }
 
     async fn serve(self, shutdown: impl Future<Output = ()>, pulse: Pulse) {
-        tracing::info!(address = %self.address, admin = %self.admin_address, "serving");
+        let admin_address = self.admin_address.map(tracing::field::display);
+        tracing::info!(address = %self.address, admin = admin_address, "serving");
         let draining = CancellationToken::new();
         let admin_tasks = Tasks::new();
-        admin_tasks.spawner().spawn(admin(
-            self.proxy.clone(),
-            draining.clone(),
-            pulse,
-            self.admin_listener,
-        ));
-
-        let proxy = self.proxy.clone();
-        let drain_connections = draining.clone();
-        let serve = move |stream, peer: SocketAddr, place| {
-            let proxy = proxy.clone();
-            let draining = drain_connections.clone();
-            async move {
-                let _place = place;
-                let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
-                let service = service_fn(move |request| proxy.clone().serve(request, peer.ip()));
-                if let Err(error) = serve_http1(&http(), io, service, &draining).await {
-                    tracing::debug!(%peer, error = http_relay::body::error_chain(&error), "connection ended");
-                }
-            }
-        };
-        let accepting = accept_loop(
+        if let Some(listener) = self.admin_listener {
+            admin_tasks.spawner().spawn(admin(
+                self.proxy.clone(),
+                draining.clone(),
+                pulse,
+                listener,
+            ));
+        }
+        let accepting = accept(
             self.listener,
-            CONNECTIONS,
+            self.proxy,
             self.tasks.spawner(),
             draining.clone(),
-            serve,
         );
-        let accepting = std::pin::pin!(accepting);
         tokio::select! {
             () = accepting => {}
             () = shutdown => {}
@@ -168,6 +170,43 @@ impl Sidecar {
         let cut = self.tasks.drain(self.drain).await;
         tracing::info!(cut, "ended");
     }
+}
+
+async fn accept(
+    listener: Listening,
+    proxy: Arc<Proxy>,
+    spawner: Spawner,
+    draining: CancellationToken,
+) {
+    match listener {
+        Listening::Tcp(listener) => accept_from(listener, proxy, spawner, draining).await,
+        Listening::Unix(listener) => accept_from(listener, proxy, spawner, draining).await,
+    }
+}
+
+async fn accept_from<L>(
+    listener: L,
+    proxy: Arc<Proxy>,
+    spawner: Spawner,
+    draining: CancellationToken,
+) where
+    L: Listener<Peer: Peer, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
+{
+    let stop = draining.clone();
+    let serve = move |stream, peer: L::Peer, place: Place| {
+        let (proxy, draining) = (proxy.clone(), draining.clone());
+        async move {
+            let _place = place;
+            let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
+            let ip = peer.ip();
+            let service = service_fn(move |request| proxy.clone().serve(request, ip));
+            if let Err(error) = serve_http1(&http(), io, service, &draining).await {
+                let error = http_relay::body::error_chain(&error);
+                tracing::debug!(?peer, error, "connection ended");
+            }
+        }
+    };
+    accept_loop(listener, CONNECTIONS, spawner, stop, serve).await;
 }
 
 fn http() -> http1::Builder {

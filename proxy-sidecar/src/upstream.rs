@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HOST};
@@ -15,11 +16,12 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
-use service_kit::tasks::Tasks;
+use service_kit::tasks::{Spawner, Tasks};
 use thiserror::Error;
 use tower::{Layer, ServiceExt, service_fn};
 use tunnel_protocol::limits::HEADER_LINES;
 
+use crate::args::KeepAlive;
 use crate::credential::{Credential, CredentialError};
 
 /// As client-go's dialer.
@@ -43,14 +45,28 @@ const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user")
 
 /// The API server, and the credential for it.
 pub(crate) struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, RelayBody>,
+    client: Connections,
+    /// Of requests that ask to switch protocols: none of these is used again.
+    upgrades: Connections,
     base: Uri,
+    /// What the kubeconfig's URL has before each path, without a slash at its end.
+    base_path: String,
     credential: Credential,
     /// The kubeconfig's `as`, `as-groups` and the like.
     impersonation: HeaderMap,
     require_own_credential: bool,
     /// Idle connections too: they end with this, and no drain waits for them.
     _connections: Tasks,
+}
+
+type Connections = Client<HttpsConnector<HttpConnector>, RelayBody>;
+
+/// How requests are sent.
+pub(crate) struct UpstreamOptions {
+    pub(crate) require_own_credential: bool,
+    pub(crate) append_server_path: bool,
+    /// Of upgraded connections.
+    pub(crate) keepalive: KeepAlive,
 }
 
 /// Why the API server gave no answer.
@@ -78,41 +94,41 @@ async fn impersonation(config: &KubeConfig) -> Result<HeaderMap, kube::Error> {
 impl Upstream {
     pub(crate) async fn new(
         mut config: KubeConfig,
-        require_own_credential: bool,
+        options: UpstreamOptions,
     ) -> Result<Self, kube::Error> {
         let connections = Tasks::new();
-        let credential = Credential::new(&mut config)?;
+        let credential = if is_open(&config.cluster_url) {
+            tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
+            Credential::None
+        } else {
+            Credential::new(&mut config)?
+        };
         let impersonation = impersonation(&config).await?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(TCP_KEEPALIVE));
-        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(connections.spawner())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .http1_max_headers(HEADER_LINES)
-            .build(config.rustls_https_connector_with_connector(tcp)?);
+        let ordinary = config.rustls_https_connector_with_connector(tcp(Some(TCP_KEEPALIVE)))?;
+        let keepalive = match options.keepalive {
+            KeepAlive::Off => None,
+            KeepAlive::Every(time) => Some(time),
+        };
+        let upgrades = config.rustls_https_connector_with_connector(tcp(keepalive))?;
+        let base_path = base_path(&config.cluster_url, options.append_server_path);
         Ok(Self {
-            client,
+            client: client(connections.spawner(), IDLE_CONNECTIONS, ordinary),
+            upgrades: client(connections.spawner(), 0, upgrades),
             base: config.cluster_url,
+            base_path,
             credential,
             impersonation,
-            require_own_credential,
+            require_own_credential: options.require_own_credential,
             _connections: connections,
         })
     }
 
     /// Sends a request whose hop-by-hop headers are gone, and gives the answer's
-    /// head as soon as it is there.
+    /// head as soon as it is there. `upgrade` tells whether it asks to switch protocols.
     pub(crate) async fn send(
         &self,
         mut request: Request<RelayBody>,
+        upgrade: bool,
     ) -> Result<Response<Incoming>, UpstreamError> {
         *request.uri_mut() = self.target(request.uri())?;
         let headers = request.headers_mut();
@@ -136,7 +152,12 @@ impl Upstream {
             headers.extend(self.impersonation.clone());
         }
         framing::announce(&mut request);
-        let response = self.client.request(request).await?;
+        let client = if upgrade {
+            &self.upgrades
+        } else {
+            &self.client
+        };
+        let response = client.request(request).await?;
         if response.status() == StatusCode::UNAUTHORIZED && ours {
             self.credential.refresh();
         }
@@ -150,14 +171,83 @@ impl Upstream {
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
-        let path = uri
+        let mut path = uri
             .path_and_query()
             .cloned()
             .unwrap_or(PathAndQuery::from_static("/"));
+        if !self.base_path.is_empty() {
+            let whole = format!("{}{path}", self.base_path);
+            path = PathAndQuery::try_from(whole).map_err(|_| UpstreamError::Target)?;
+        }
         let mut parts = http::uri::Parts::default();
         parts.scheme = self.base.scheme().cloned().or(Some(Scheme::HTTPS));
         parts.authority = self.base.authority().cloned();
         parts.path_and_query = Some(path);
         Uri::from_parts(parts).map_err(|_| UpstreamError::Target)
+    }
+}
+
+fn tcp(keepalive: Option<Duration>) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(keepalive);
+    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp
+}
+
+fn client(tasks: Spawner, idle: usize, connector: HttpsConnector<HttpConnector>) -> Connections {
+    Client::builder(tasks)
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(idle)
+        .http1_max_headers(HEADER_LINES)
+        .build(connector)
+}
+
+/// Whoever is in between could read a credential. kubectl sends none over plain HTTP
+/// at all; on the machine itself nobody is in between.
+fn is_open(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_local = bare
+        .parse()
+        .map_or(bare == "localhost", |ip: IpAddr| ip.is_loopback());
+    url.scheme() == Some(&Scheme::HTTP) && !is_local
+}
+
+fn base_path(url: &Uri, append: bool) -> String {
+    let path = url.path().trim_end_matches('/');
+    if !append && !path.is_empty() {
+        tracing::warn!(
+            path,
+            "the kubeconfig's server URL has a path that requests are sent without; \
+             --append-server-path sends them below it"
+        );
+        return String::new();
+    }
+    path.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_kept_back_from_open_networks() {
+        for (url, open) in [
+            ("https://10.0.0.1", false),
+            ("http://10.0.0.1:8080", true),
+            ("http://localhost.evil", true),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]", false),
+            ("http://localhost", false),
+        ] {
+            assert_eq!(is_open(&url.parse().unwrap()), open, "{url}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The accept loop. It neither dies nor spins: an error is logged and waited
 //! out, and everything slow (TLS, first bytes) happens in the connection's task.
 
+use std::fmt::Debug;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,16 +30,42 @@ impl From<OwnedSemaphorePermit> for Place {
     }
 }
 
+/// What connections come to.
+pub trait Listener: Send {
+    /// A connection.
+    type Stream: Send;
+    /// Who it comes from.
+    type Peer: Debug + Send;
+
+    /// Waits for a connection.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = Self::accept(self).await?;
+        // Without it a small answer waits for the peer's delayed ACK.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
+        }
+        Ok((stream, peer))
+    }
+}
+
 /// Accepts until `stop`; each connection runs in a task of its own. At most
 /// `limit` have a place: further ones wait in the listener's backlog.
-pub async fn accept_loop<S, F>(
-    listener: TcpListener,
+pub async fn accept_loop<L, S, F>(
+    listener: L,
     limit: usize,
     spawner: Spawner,
     stop: CancellationToken,
     serve: S,
 ) where
-    S: Fn(TcpStream, SocketAddr, Place) -> F,
+    L: Listener,
+    S: Fn(L::Stream, L::Peer, Place) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limit));
@@ -45,13 +73,7 @@ pub async fn accept_loop<S, F>(
         // A semaphore that is never closed always gives a place in the end.
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, peer)) => {
-                    // Without it a small answer waits for the peer's delayed ACK.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
-                    }
-                    spawner.spawn(serve(stream, peer, place.into()));
-                }
+                Ok((stream, peer)) => spawner.spawn(serve(stream, peer, place.into())),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(AFTER_ERROR).await;

@@ -1,5 +1,6 @@
 //! The arguments and variables of each choice, as our own binaries read them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,15 +54,13 @@ fn check_sidecar(container: &Value, exec_allowed: bool) -> Result<PathBuf> {
     };
     ensure!(args.reject_paths == rejected, "{}", args.reject_paths);
     ensure!(
-        args.address.is_loopback(),
+        args.address.parse::<IpAddr>()?.is_loopback(),
         "{} is open to all",
         args.address
     );
-    ensure!(args.admin_address.port() == port(container)?);
-    ensure!(
-        !args.admin_address.ip().is_loopback(),
-        "kubelet cannot probe"
-    );
+    let admin = args.admin_address.context("no --admin-address")?;
+    ensure!(admin.port() == port(container)?);
+    ensure!(!admin.ip().is_loopback(), "kubelet cannot probe");
     let secret = args.secret_file.context("no --secret-file")?;
     ensure!(secret.parent() == Some(mount(container, "sidecar-secret")?));
     Ok(secret)

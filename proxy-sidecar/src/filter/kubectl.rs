@@ -4,7 +4,6 @@
 
 use http::header::{HOST, ORIGIN};
 use http::{Method, request};
-use percent_encoding::percent_decode_str;
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
@@ -68,14 +67,18 @@ impl Filter {
         })
     }
 
-    /// Decides on a request; `upgrade` tells whether it asks to switch protocols.
+    /// Decides on a request, whose `path` is decoded as the API server will read it;
+    /// `upgrade` tells whether it asks to switch protocols.
     ///
     /// # Errors
     /// [`Refused`] says by which flag.
-    pub fn check(&self, request: &request::Parts, upgrade: bool) -> Result<(), Refused> {
-        // The path is judged decoded, as the API server will read it.
-        let path: Vec<u8> = percent_decode_str(request.uri.path()).collect();
-        if self.reject_paths.matches(&path) {
+    pub fn check(
+        &self,
+        request: &request::Parts,
+        path: &[u8],
+        upgrade: bool,
+    ) -> Result<(), Refused> {
+        if self.reject_paths.matches(path) {
             return Err(Refused::Path);
         }
         if self
@@ -84,7 +87,7 @@ impl Filter {
         {
             return Err(Refused::Method);
         }
-        if !self.accept_paths.matches(&path) {
+        if !self.accept_paths.matches(path) {
             return Err(Refused::PathNotAccepted);
         }
         // An absolute-form target takes the place of the Host header.
@@ -139,6 +142,7 @@ mod tests {
     use crate::Args;
     use clap::Parser;
     use http::Request;
+    use percent_encoding::percent_decode_str;
 
     fn default() -> Filter {
         let args = Args::parse_from(["proxy-sidecar"]);
@@ -162,7 +166,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        filter.check(&request.body(()).unwrap().into_parts().0, upgrade)
+        let request = request.body(()).unwrap().into_parts().0;
+        let path: Vec<u8> = percent_decode_str(request.uri.path()).collect();
+        filter.check(&request, &path, upgrade)
     }
 
     #[test]

@@ -56,6 +56,7 @@
     - --protect-namespaces=$(POD_NAMESPACE)
     - --reject-token-requests
     - --secret-file=/run/culvert/sidecar-secret/secret
+    - --admin-address=0.0.0.0:8002
     - --log-format=json
   env:
     - name: POD_NAMESPACE

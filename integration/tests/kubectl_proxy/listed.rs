@@ -1,0 +1,219 @@
+//! Requests that were measured to be told apart.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use integration::environment::Environment;
+
+use crate::compare::Departure::{Accepted, Redirect, Status};
+use crate::compare::{Case, case, compare, get};
+use crate::proxies::Proxies;
+
+/// Spelled in every way; below any prefix.
+const PATHS: &[&str] = &[
+    "/",
+    "/?",
+    "/?x=%zz&y=1;z=2",
+    "/a/",
+    "/a%2F%2Fb",
+    "/a/%2e%2e/b",
+    "/a%20b",
+    "/a%41",
+    "/a\"b",
+    "/a|b",
+    "/a^b{c}",
+    "/a\\b",
+    "/a[b]!(c)*'+,;=:@~$&",
+    "/a\"b%2Fc",
+    "/...",
+    "/a.b/..c",
+];
+
+/// Redirected to what they mean.
+const UNCLEAN: &[&str] = &[
+    "//",
+    "/a//b",
+    "/a//b?x=1",
+    "/a/./b",
+    "/a/../b",
+    "/a/.",
+    "/a/..",
+    "/a/b/../../..",
+    "/./a/",
+];
+
+const METHODS: &[&str] = &[
+    "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO",
+];
+
+fn headers() -> Vec<Case> {
+    let lines = [
+        "Accept: a",
+        "Accept-Encoding: gzip",
+        "Authorization: Bearer callers",
+        "Cookie: a=b",
+        "Origin: http://localhost:8001",
+        "Origin: http://evil.com",
+        "Forwarded: for=1.2.3.4",
+        "Via: 1.1 a",
+        "X-Forwarded-For: 1.2.3.4",
+        "X-Forwarded-Host: a",
+        "X-Forwarded-Proto: https",
+        "X-Real-Ip: 1.2.3.4",
+        "X-Remote-User: a",
+        "Impersonate-User: a",
+        "Impersonate-Group: a",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive",
+        "Proxy-Authorization: Basic YTpi",
+        "Te: trailers",
+        "Te: gzip",
+        "Trailer: X-A",
+        "Upgrade: websocket",
+        "Range: bytes=0-1",
+        "If-None-Match: a",
+        "User-Agent: mine",
+        "X-Empty:",
+        "X-Many: a\r\nX-Many: b",
+        "X-Bytes: \u{e9}",
+        "Connection: close, X-Hop\r\nX-Hop: a",
+        "Connection: close\r\nConnection: Authorization",
+    ];
+    lines.into_iter().map(|line| get("/a").with(line)).collect()
+}
+
+fn bodies() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "FOO"] {
+        let with = |line: &str, body: &str| case(method, "/a").with(line).body(body);
+        cases.push(with("Content-Length: 5", "hello"));
+        cases.push(with("Content-Length: 0", ""));
+        cases.push(with(
+            "Transfer-Encoding: chunked",
+            "5\r\nhello\r\n0\r\n\r\n",
+        ));
+        cases.push(with("Transfer-Encoding: chunked", "0\r\n\r\n"));
+    }
+    cases
+}
+
+pub(crate) async fn at_the_root(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start(&[]).await?;
+    let mut cases: Vec<_> = PATHS.iter().chain(UNCLEAN).map(|path| get(path)).collect();
+    cases.extend(UNCLEAN.iter().map(|path| case("POST", path)));
+    cases.extend(UNCLEAN.iter().map(|path| case("HEAD", path)));
+    // There the escapes are escaped once more, so that the target is another.
+    cases.push(get("/a//b%2Fc?q=%2F").departs(Redirect));
+    cases.extend(METHODS.iter().map(|method| case(method, "/a?b")));
+    cases.push(case("OPTIONS", "*"));
+    cases.push(get("http://localhost/a?b"));
+    cases.push(get("/a%zz").departs(Status(400)));
+    cases.push(get("/%").departs(Status(400)));
+    cases.extend(headers());
+    cases.extend(bodies());
+    compare(&proxies, cases).await
+}
+
+pub(crate) async fn at_another_prefix(_: Arc<Environment>) -> Result<()> {
+    for (prefix, flag) in [
+        ("/custom", "--api-prefix=/custom"),
+        ("/api-x", "--api-prefix=/api-x/"),
+    ] {
+        let proxies = Proxies::start(&[flag]).await?;
+        let below = PATHS.iter().chain(UNCLEAN);
+        let mut cases: Vec<_> = below.map(|path| get(&format!("{prefix}{path}"))).collect();
+        let beside = [
+            "/",
+            "/a",
+            "/customx",
+            "/custo%6d/x",
+            "/api-x",
+            "/api%2dx/a",
+            "/custom?x=1",
+        ];
+        cases.extend(beside.iter().map(|path| get(path)));
+        cases.push(case("POST", prefix));
+        compare(&proxies, cases).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn below_a_servers_path(_: Arc<Environment>) -> Result<()> {
+    for flags in [
+        &[][..],
+        &["--append-server-path"],
+        &["--append-server-path=false"],
+    ] {
+        for path in ["/k8s/clusters/c-1", "/k8s/"] {
+            let proxies = Proxies::start_below(path, flags).await?;
+            let cases = PATHS.iter().map(|path| get(path)).collect();
+            compare(&proxies, cases).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn filtered(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start(&["--reject-methods=^PATCH$,DELETE"]).await?;
+    let mut cases = Vec::new();
+    for host in [
+        "localhost",
+        "localhost:8001",
+        "localhost:",
+        "127.0.0.1",
+        "127.0.0.1:9",
+        "[::1]",
+    ] {
+        cases.push(get("/a").host(host));
+    }
+    for host in [
+        "evil.com",
+        "127.1",
+        "LOCALHOST",
+        "localhost.",
+        "::1",
+        "localhost:8001:1",
+    ] {
+        cases.push(get("/a").host(host).departs(Status(403)));
+    }
+    cases.push(get("/a").host("[::1]:8001").departs(Accepted));
+    cases.push(get("http://localhost/a").host("evil.com"));
+    cases.push(get("http://evil.com/a").departs(Status(403)));
+    for path in [
+        "/api/v1/namespaces/x/pods/p/exec",
+        "/api/v1/namespaces/x/pods/p/%65xec",
+        "/api/v1/namespaces/x/pods/p%2Fexec",
+        "/api%2Fv1/namespaces/x/pods/p/exec",
+        "/api/v1/namespaces/x/pods/p/exec/",
+        "/api/v1/namespaces/x/pods/p/execfoo",
+        "/api/v1/namespaces/x/services/pods/proxy/exec",
+        "/api/v1/namespaces/x/pods/p/attach?x",
+    ] {
+        cases.push(get(path).departs(Status(403)));
+    }
+    for path in [
+        "/api/v1/namespaces/x/pods/p/portforward",
+        "/API/v1/namespaces/x/pods/p/exec",
+        "/api/v1/namespaces/x/pods/p%0a/exec",
+        "/apis/x/pods/p/exec",
+    ] {
+        cases.push(get(path));
+    }
+    for method in ["PATCH", "DELETE", "XDELETEX"] {
+        cases.push(case(method, "/a").departs(Status(403)));
+    }
+    cases.push(case("XPATCH", "/a"));
+    // Before the filter.
+    cases.push(get("/api//v1/namespaces/x/pods/p/exec"));
+    compare(&proxies, cases).await
+}
+
+pub(crate) async fn without_a_filter(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start(&["--disable-filter=true"]).await?;
+    let cases = vec![
+        get("/a").host("evil.com"),
+        get("/api/v1/namespaces/x/pods/p/exec"),
+        case("DELETE", "/a"),
+    ];
+    compare(&proxies, cases).await
+}

@@ -1,0 +1,29 @@
+//! proxy-sidecar in the place of `kubectl proxy`: both are sent the same bytes, and
+//! have to ask the upstream the same and to answer the same, but for what is named.
+
+mod compare;
+mod files;
+mod flags;
+mod listed;
+mod proxies;
+
+use std::process::ExitCode;
+
+use files::static_files;
+use flags::{a_unix_socket, mistakes, no_port_but_its_own};
+use integration::{suite, tests};
+use listed::{at_another_prefix, at_the_root, below_a_servers_path, filtered, without_a_filter};
+
+fn main() -> ExitCode {
+    suite::run(tests![
+        at_the_root,
+        at_another_prefix,
+        below_a_servers_path,
+        filtered,
+        without_a_filter,
+        static_files,
+        mistakes,
+        a_unix_socket,
+        no_port_but_its_own,
+    ])
+}

@@ -1,0 +1,156 @@
+//! `--www`: a folder's files beside the API. tower-http serves them; what Go's file
+//! server does beside that is here: folders' listings and redirects.
+
+mod listing;
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LAST_MODIFIED, LOCATION};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body_util::Empty;
+use http_relay::RelayBody;
+use http_relay::body::{empty, full, pass};
+use hyper::body::Bytes;
+use percent_encoding::percent_decode_str;
+use tower::ServiceExt;
+use tower_http::services::ServeDir;
+
+use crate::plain;
+
+const INDEX: &str = "index.html";
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The files of a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct StaticFiles {
+    folder: PathBuf,
+    files: ServeDir,
+}
+
+impl StaticFiles {
+    /// A folder that is not there is told, and may come later.
+    pub(crate) fn new(folder: &Path) -> Self {
+        if !folder.is_dir() {
+            tracing::warn!(folder = %folder.display(), "--www: there is no such folder");
+        }
+        Self {
+            folder: folder.to_owned(),
+            files: ServeDir::new(folder),
+        }
+    }
+
+    /// Answers whatever the method, as Go does; the body of a request is not read.
+    /// `path` is that below the folder, escaped, with a slash before it.
+    pub(crate) async fn serve(&self, request: &request::Parts, path: &str) -> Response<RelayBody> {
+        if path.ends_with(&format!("/{INDEX}")) {
+            return moved("./");
+        }
+        let Some(file) = self.file(path) else {
+            return plain::not_found();
+        };
+        let Ok(found) = tokio::fs::metadata(&file).await else {
+            return plain::not_found();
+        };
+        let name = path.trim_end_matches('/').rsplit('/').next();
+        let name = name.unwrap_or_default();
+        match (found.is_dir(), path.ends_with('/')) {
+            (true, false) => return moved(&format!("{name}/")),
+            (false, true) => return moved(&format!("../{name}")),
+            (true, true) if tokio::fs::metadata(file.join(INDEX)).await.is_err() => {
+                return list(&file, &found, &request.method).await;
+            }
+            _ => {}
+        }
+        let mut answer = self.file_of(request, path).await;
+        // tower-http leaves it out of a 304 and a 412.
+        last_modified(&mut answer, &found);
+        answer
+    }
+
+    /// Nothing where the path leaves the folder.
+    fn file(&self, path: &str) -> Option<PathBuf> {
+        let path = percent_decode_str(path).decode_utf8().ok()?;
+        let mut file = self.folder.clone();
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            if segment == ".." || segment.contains(['\0', '\\']) {
+                return None;
+            }
+            file.push(segment);
+        }
+        Some(file)
+    }
+
+    async fn file_of(&self, request: &request::Parts, path: &str) -> Response<RelayBody> {
+        let mut asked = Request::new(Empty::<Bytes>::new());
+        let Ok(uri) = path.parse() else {
+            return plain::not_found();
+        };
+        *asked.uri_mut() = uri;
+        *asked.headers_mut() = request.headers.clone();
+        if request.method == Method::HEAD {
+            *asked.method_mut() = Method::HEAD;
+        }
+        let Ok(answer) = self.files.clone().oneshot(asked).await;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return plain::not_found();
+        }
+        let mut answer = answer.map(pass);
+        with_charset(&mut answer);
+        answer
+    }
+}
+
+/// As Go tells it of what is text.
+fn with_charset(answer: &mut Response<RelayBody>) {
+    let kind = answer.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok());
+    if let Some(kind) = kind.filter(|kind| kind.starts_with("text/") && !kind.contains(';'))
+        && let Ok(kind) = HeaderValue::try_from(format!("{kind}; charset=utf-8"))
+    {
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+}
+
+async fn list(folder: &Path, found: &Metadata, method: &Method) -> Response<RelayBody> {
+    let text = match listing::of(folder).await {
+        Ok(text) => text,
+        Err(error) => {
+            tracing::info!(folder = %folder.display(), %error, "cannot list");
+            return plain::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Error reading directory\n",
+            );
+        }
+    };
+    let length = HeaderValue::from(text.len());
+    let mut answer = Response::new(match *method {
+        Method::HEAD => empty(),
+        _ => full(text),
+    });
+    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    answer.headers_mut().insert(CONTENT_TYPE, HTML);
+    last_modified(&mut answer, found);
+    answer
+}
+
+fn last_modified(answer: &mut Response<RelayBody>, found: &Metadata) {
+    if let Ok(changed) = found.modified()
+        && let Ok(changed) = HeaderValue::try_from(httpdate::fmt_http_date(changed))
+    {
+        answer.headers_mut().insert(LAST_MODIFIED, changed);
+    }
+}
+
+/// Relative, so that it holds below any prefix.
+fn moved(to: &str) -> Response<RelayBody> {
+    let mut answer = Response::new(empty());
+    *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(to) = HeaderValue::try_from(to) {
+        answer.headers_mut().insert(LOCATION, to);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests;
