@@ -1,18 +1,22 @@
 //! proxy-sidecar in the place of `kubectl proxy`: both are sent the same bytes, and
 //! have to ask the upstream the same and to answer the same, but for what is named.
 
+mod answers;
 mod compare;
 mod files;
 mod flags;
 mod listed;
 mod proxies;
+mod upgrades;
 
 use std::process::ExitCode;
 
+use answers::answers_come_through;
 use files::static_files;
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
 use integration::{suite, tests};
 use listed::{at_another_prefix, at_the_root, below_a_servers_path, filtered, without_a_filter};
+use upgrades::{refusals, switches};
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -22,6 +26,9 @@ fn main() -> ExitCode {
         filtered,
         without_a_filter,
         static_files,
+        answers_come_through,
+        switches,
+        refusals,
         mistakes,
         a_unix_socket,
         no_port_but_its_own,

@@ -29,7 +29,7 @@ pub(crate) enum Side {
 }
 
 pub(crate) struct Proxies {
-    upstream: RawUpstream,
+    pub(crate) upstream: RawUpstream,
     kubectl: SocketAddr,
     ours: SocketAddr,
     _kubectl: Process,
@@ -88,8 +88,27 @@ impl Proxies {
         })
     }
 
+    /// A connection.
+    pub(crate) async fn caller(&self, side: Side) -> Result<Connection<TcpStream>> {
+        let address = match side {
+            Side::Kubectl => self.kubectl,
+            Side::Ours => self.ours,
+        };
+        Ok(Connection::new(TcpStream::connect(address).await?))
+    }
+
     /// Sends the bytes of one request, and reads until the connection ends.
     pub(crate) async fn exchange(&self, side: Side, request: &[u8]) -> Result<Exchange> {
+        self.answered(side, request, ANSWER).await
+    }
+
+    /// The same, where the upstream answers so.
+    pub(crate) async fn answered(
+        &self,
+        side: Side,
+        request: &[u8],
+        answer: &str,
+    ) -> Result<Exchange> {
         let mut asked = None;
         let serving = async {
             loop {
@@ -103,15 +122,11 @@ impl Proxies {
                     head += &connection.through("0\r\n\r\n").await?;
                 }
                 asked = Some(head);
-                connection.send(ANSWER).await?;
+                connection.send(answer).await?;
             }
         };
         let calling = async {
-            let address = match side {
-                Side::Kubectl => self.kubectl,
-                Side::Ours => self.ours,
-            };
-            let mut caller = Connection::new(TcpStream::connect(address).await?);
+            let mut caller = self.caller(side).await?;
             caller.send(request).await?;
             caller.rest().await
         };
