@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::args::{Args, ClusterArgs, DEFAULT_PORT, KeepAlive};
 use crate::filter::{Filter, FilterError, Protection, ProtectionError};
 use crate::listen::Listen;
-use crate::target::{PrefixError, Routes};
+use crate::routes::{PrefixError, Routes};
 
 /// What the sidecar is built from.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use thiserror::Error;
 use tunnel_protocol::Failure;
 
 use crate::filter::Refused;
+use crate::routes::PathError;
 use crate::secret::NoSecret;
-use crate::target::PathError;
 use crate::upstream::UpstreamError;
 
 #[derive(Debug, Error)]

@@ -25,9 +25,9 @@ use crate::error::ProxyError;
 use crate::filter::{Filter, Protection, Refused};
 use crate::metrics::{Metrics, Outcome};
 use crate::plain;
+use crate::routes::{Route, Routes};
 use crate::secret::Secret;
 use crate::static_files::StaticFiles;
-use crate::target::{Route, Routes};
 use crate::upstream::{Upstream, UpstreamError};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -105,7 +105,7 @@ impl Proxy {
             }
         }
         let callers_side = asked.and_then(|_| parts.extensions.remove::<OnUpgrade>());
-        let wants_trailers = headers::tokens(&parts.headers, &TE).any(|one| one == "trailers");
+        let wants_trailers = headers::has_token(&parts.headers, &TE, "trailers");
         headers::remove_hop_by_hop(&mut parts.headers);
         if body.is_end_stream() {
             // Without a body there are none, and Go would not announce them.

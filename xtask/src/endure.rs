@@ -17,6 +17,7 @@ const SUITES: &[&str] = &[
     "hostile_connector",
     "hostile_server",
     "reload_faults",
+    "kubectl_proxy",
 ];
 
 /// Arguments of `cargo xtask endure`.

@@ -5,6 +5,7 @@ mod answers;
 mod compare;
 mod files;
 mod flags;
+mod generated;
 mod listed;
 mod proxies;
 mod upgrades;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use answers::answers_come_through;
 use files::static_files;
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
+use generated::paths_at_random;
 use integration::{suite, tests};
 use listed::{at_another_prefix, at_the_root, below_a_servers_path, filtered, without_a_filter};
 use upgrades::{refusals, switches};
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         filtered,
         without_a_filter,
         static_files,
+        paths_at_random,
         answers_come_through,
         switches,
         refusals,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::escape_html::escape_html;
-use crate::target::spelled;
+use crate::routes::spelled;
 
 pub(super) async fn of(folder: &Path) -> io::Result<String> {
     let mut names = Vec::new();

@@ -124,7 +124,8 @@ impl Routes {
             return Ok(Route::Redirect(with_query(clean, query)));
         }
         let is_api = prefix.text == self.api.text;
-        if is_api && prefix.is_kept() {
+        let stays = prefix.is_kept() || !self.clean && prefix.segments.is_empty();
+        if is_api && stays {
             let target = PathAndQuery::try_from(with_query(clean, query))?;
             let judged = decoded(came);
             return Ok(Route::Api { target, judged });
@@ -139,13 +140,14 @@ impl Routes {
             });
         }
         let judged = match below {
-            [] => Vec::new(),
+            [] | [b'/', ..] => below.to_vec(),
             below => [b"/", below].concat(),
         };
-        let path = match prefix.segments.is_empty() {
+        let path = match judged.as_slice() {
+            [] => "/".to_owned(),
             // Nothing is taken away, so it can stay as it came.
-            true => clean,
-            false => format!("/{}", spelled(below)),
+            same if same == whole => clean,
+            other => spelled(other),
         };
         let target = PathAndQuery::try_from(with_query(path, query))?;
         Ok(Route::Api { target, judged })
