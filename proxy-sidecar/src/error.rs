@@ -11,6 +11,7 @@ use thiserror::Error;
 use tunnel_protocol::Failure;
 
 use crate::filter::Refused;
+use crate::plain;
 use crate::routes::PathError;
 use crate::secret::NoSecret;
 use crate::upstream::UpstreamError;
@@ -37,7 +38,23 @@ pub(crate) enum ProxyError {
 
 impl ProxyError {
     pub(crate) fn response(&self) -> Response<RelayBody> {
-        let (code, failure, message) = match self {
+        let (code, failure, message) = self.told();
+        status::response(code, failure, &message, None)
+    }
+
+    /// As kubectl proxy answers: plain text, and 500 for whatever went wrong behind it.
+    pub(crate) fn as_kubectl(&self) -> Response<RelayBody> {
+        let (code, _, message) = self.told();
+        match code {
+            StatusCode::UNAUTHORIZED => self.response(),
+            StatusCode::FORBIDDEN => plain::text(code, "Forbidden\n"),
+            StatusCode::BAD_REQUEST => plain::text(code, "400 Bad Request"),
+            _ => plain::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")),
+        }
+    }
+
+    fn told(&self) -> (StatusCode, Failure, String) {
+        match self {
             Self::Secret(_) => (
                 StatusCode::UNAUTHORIZED,
                 Failure::SidecarSecret,
@@ -80,7 +97,6 @@ impl ProxyError {
                 Failure::BadAnswer,
                 self.to_string(),
             ),
-        };
-        status::response(code, failure, &message, None)
+        }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct Proxy {
     pub(crate) protection: Option<Protection>,
     pub(crate) filter: Option<Filter>,
     pub(crate) routes: Routes,
+    pub(crate) kubectl_errors: bool,
     pub(crate) www: Option<StaticFiles>,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
@@ -63,7 +64,10 @@ impl Proxy {
                 Err(error) => {
                     proxy.metrics.count(outcome(&error));
                     tracing::info!(%error, "not forwarded");
-                    error.response()
+                    match proxy.kubectl_errors {
+                        true => error.as_kubectl(),
+                        false => error.response(),
+                    }
                 }
             }
         };

@@ -107,6 +107,7 @@ impl Sidecar {
             protection: config.protection,
             filter: config.filter,
             routes: config.routes,
+            kubectl_errors: config.kubectl_errors,
             www: config.www.as_deref().map(StaticFiles::new),
             upstream,
             metrics: Metrics::default(),

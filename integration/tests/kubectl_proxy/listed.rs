@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use integration::environment::Environment;
+use integration::raw_http::RawUpstream;
 
 use crate::compare::Departure::{Accepted, Redirect, Status};
-use crate::compare::{Case, case, compare, get};
-use crate::proxies::Proxies;
+use crate::compare::{Case, as_kubectl, case, compare, get};
+use crate::proxies::{Proxies, Side, sorted};
 
 /// Spelled in every way; below any prefix.
 const PATHS: &[&str] = &[
@@ -153,8 +154,40 @@ pub(crate) async fn below_a_servers_path(_: Arc<Environment>) -> Result<()> {
     Ok(())
 }
 
+const REFUSED_METHODS: &str = "--reject-methods=^PATCH$,DELETE";
+
 pub(crate) async fn filtered(_: Arc<Environment>) -> Result<()> {
-    let proxies = Proxies::start(&["--reject-methods=^PATCH$,DELETE"]).await?;
+    let proxies = Proxies::start(&[REFUSED_METHODS]).await?;
+    compare(&proxies, cases_of_the_filter()).await
+}
+
+/// Its refusals are plain text there; an unreachable API server is 500.
+pub(crate) async fn with_kubectls_errors(_: Arc<Environment>) -> Result<()> {
+    let ours = ["--kubectl-errors"];
+    let upstream = RawUpstream::bind().await?;
+    let server = format!("http://{}", upstream.address);
+    let proxies = Proxies::start_at(upstream, &server, &[REFUSED_METHODS], &ours).await?;
+    compare(&proxies, as_kubectl(cases_of_the_filter())).await?;
+
+    // Whose port nobody has.
+    let server = "http://127.0.0.1:1";
+    let proxies = Proxies::start_at(RawUpstream::bind().await?, server, &[], &ours).await?;
+    let request = b"GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answers = Vec::new();
+    for side in [Side::Kubectl, Side::Ours] {
+        let answer = proxies.exchange(side, request).await?.answer;
+        ensure!(answer.body.ends_with(b"\n"), "{side:?}");
+        let headers = sorted(&answer.headers, &["date", "content-length"]);
+        answers.push((answer.status, headers));
+    }
+    ensure!(
+        answers[0] == answers[1] && answers[0].0 == 500,
+        "{answers:?}"
+    );
+    Ok(())
+}
+
+fn cases_of_the_filter() -> Vec<Case> {
     let mut cases = Vec::new();
     for host in [
         "localhost",
@@ -205,7 +238,7 @@ pub(crate) async fn filtered(_: Arc<Environment>) -> Result<()> {
     cases.push(case("XPATCH", "/a"));
     // Before the filter.
     cases.push(get("/api//v1/namespaces/x/pods/p/exec"));
-    compare(&proxies, cases).await
+    cases
 }
 
 pub(crate) async fn without_a_filter(_: Arc<Environment>) -> Result<()> {

@@ -17,7 +17,10 @@ use files::static_files;
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
 use generated::paths_at_random;
 use integration::{suite, tests};
-use listed::{at_another_prefix, at_the_root, below_a_servers_path, filtered, without_a_filter};
+use listed::{
+    at_another_prefix, at_the_root, below_a_servers_path, filtered, with_kubectls_errors,
+    without_a_filter,
+};
 use upgrades::{refusals, switches};
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         below_a_servers_path,
         filtered,
         without_a_filter,
+        with_kubectls_errors,
         static_files,
         paths_at_random,
         answers_come_through,

@@ -58,8 +58,19 @@ impl Proxies {
     /// Both in front of a server whose URL has this path.
     pub(crate) async fn start_below(path: &str, flags: &[&str]) -> Result<Self> {
         let upstream = RawUpstream::bind().await?;
+        let server = format!("http://{}{path}", upstream.address);
+        Self::start_at(upstream, &server, flags, &[]).await
+    }
+
+    /// Both in front of this server, ours with flags of its own.
+    pub(crate) async fn start_at(
+        upstream: RawUpstream,
+        server: &str,
+        flags: &[&str],
+        ours: &[&str],
+    ) -> Result<Self> {
         let (folder, spawner) = (tempfile::tempdir()?, Spawner::new()?);
-        let kubeconfig = kubeconfig(folder.path(), &format!("http://{}{path}", upstream.address))?;
+        let kubeconfig = kubeconfig(folder.path(), server)?;
         let common = [
             "--port=0".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
@@ -76,6 +87,7 @@ impl Proxies {
             serving(&spawner, &kubectl_binary().await?, &kubectls, folder.path()).await?;
         let mut own: Vec<_> = common.collect();
         own.push("--admin-address=127.0.0.1:0".into());
+        own.extend(ours.iter().map(|&flag| flag.to_owned()));
         let service = Service::start(&spawner, "proxy-sidecar", &own, folder.path()).await?;
         Ok(Self {
             upstream,

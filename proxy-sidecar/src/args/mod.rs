@@ -90,6 +90,10 @@ pub struct Args {
     /// Which API server
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Answer errors of the proxy's own as kubectl proxy does, in plain text and with 500,
+    /// instead of a Kubernetes Status
+    #[arg(long)]
+    pub kubectl_errors: bool,
     /// Keep callers out of these namespaces, and from the Secrets of all namespaces
     /// at once, whatever the filter accepts and the role allows
     #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',')]
