@@ -61,8 +61,10 @@ impl TryFrom<Args> for Config {
             })
             .transpose()?;
         let www_prefix = args.www.as_ref().map(|_| args.www_prefix.as_str());
-        // At the end of a tunnel the API server gets the paths that callers sent.
-        let clean = args.secret_file.is_none();
+        let protection = Protection::new(args.protect_namespaces, args.reject_token_requests)?;
+        // At the end of a tunnel the API server gets the paths that callers sent; and
+        // what protects namespaces is to judge them as they are.
+        let clean = args.secret_file.is_none() && protection.is_none();
         Ok(Self {
             listen: listen(args.unix_socket, args.address, args.port)?,
             admin: args.admin_address,
@@ -73,7 +75,7 @@ impl TryFrom<Args> for Config {
             kubectl_errors: args.kubectl_errors,
             www: args.www,
             filter,
-            protection: Protection::new(args.protect_namespaces, args.reject_token_requests)?,
+            protection,
             secret_file: args.secret_file,
             require_own_credential: args.require_own_credential,
             drain: Duration::from_secs(args.drain_seconds),

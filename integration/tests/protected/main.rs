@@ -9,7 +9,7 @@ mod spellings;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use data_encoding::BASE64;
 use futures_util::{StreamExt, TryStreamExt};
 use integration::chain::ChainOptions;
@@ -409,10 +409,12 @@ async fn no_spelling_reaches_the_secret(environment: Arc<Environment>) -> Result
         let (open, guarded) = (&open, &guarded);
         async move {
             let answer = open.ask("GET", &target, "").await?;
-            ensure!(
-                refusal(&answer).is_none(),
-                "{target}: refused without the flags"
-            );
+            match refusal(&answer).as_deref() {
+                None => {}
+                // An escape that is none, which Go refuses, too.
+                Some("bad-request") => return Ok(0),
+                Some(code) => bail!("{target}: {code} without the flags"),
+            }
             if !shows_the_secret(&answer) {
                 return Ok(0);
             }
