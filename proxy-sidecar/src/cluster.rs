@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use http::Uri;
 use kube::Config as KubeConfig;
-use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{Cluster, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use service_kit::secret_file;
 use thiserror::Error;
 
@@ -104,42 +104,40 @@ async fn from_kubeconfig(
     kubeconfig: Kubeconfig,
     args: &ClusterArgs,
 ) -> Result<KubeConfig, KubeconfigError> {
-    let ca_file = ca_file(&kubeconfig, args);
+    let cluster = named_cluster(&kubeconfig, args)
+        .cloned()
+        .unwrap_or_default();
     let options = KubeConfigOptions {
         context: args.context.clone(),
         cluster: args.cluster.clone(),
         user: args.user.clone(),
     };
     let mut config = KubeConfig::from_custom_kubeconfig(kubeconfig, &options).await?;
-    // kube-client re-reads a file named here; from a kubeconfig it takes only
-    // the content.
-    config.root_cert_file = ca_file;
+    // kube-client takes only the content; we re-read the file. Inline data wins over it.
+    let ca_file = cluster.certificate_authority.map(PathBuf::from);
+    config.root_cert_file = ca_file.filter(|_| cluster.certificate_authority_data.is_none());
+    // There the environment's is in it, too, and `NO_PROXY` read in another way.
+    let proxy_url = cluster.proxy_url.filter(|url| !url.is_empty());
+    let proxy_url = proxy_url.map(|url| url.parse()).transpose();
+    config.proxy_url = proxy_url.map_err(KubeconfigError::ParseProxyUrl)?;
     Ok(config)
 }
 
-fn ca_file(kubeconfig: &Kubeconfig, args: &ClusterArgs) -> Option<PathBuf> {
+fn named_cluster<'a>(kubeconfig: &'a Kubeconfig, args: &ClusterArgs) -> Option<&'a Cluster> {
     let context = args
         .context
         .as_ref()
         .or(kubeconfig.current_context.as_ref());
     let contexts = kubeconfig.contexts.iter();
-    let cluster = args.cluster.as_deref().or_else(|| {
+    let name = args.cluster.as_deref().or_else(|| {
         let context = contexts
             .into_iter()
             .find(|one| Some(&one.name) == context)?;
         Some(context.context.as_ref()?.cluster.as_str())
     })?;
-    let cluster = kubeconfig
-        .clusters
-        .iter()
-        .find(|one| one.name == cluster)?
-        .cluster
-        .as_ref()?;
-    // Inline data wins over the file.
-    if cluster.certificate_authority_data.is_some() {
-        return None;
-    }
-    cluster.certificate_authority.as_ref().map(PathBuf::from)
+    let clusters = kubeconfig.clusters.iter();
+    let cluster = clusters.into_iter().find(|one| one.name == name)?;
+    cluster.cluster.as_ref()
 }
 
 /// The flags' own cluster and user, above those that were read.

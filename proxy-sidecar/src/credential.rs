@@ -2,6 +2,8 @@
 
 use std::future::ready;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
@@ -23,8 +25,18 @@ pub(crate) enum Credential {
     /// A token in a file that is replaced while we run.
     TokenFile(TokenFile),
     /// kube-client's own: fixed tokens, passwords, exec plugins.
-    KubeClient(AuthService),
+    KubeClient(KubeClient),
 }
+
+/// kube-client's ways, which can be asked for another credential by making them anew.
+pub(crate) struct KubeClient {
+    config: Box<KubeConfig>,
+    service: Mutex<AuthService>,
+    asked: Mutex<Instant>,
+}
+
+/// Many callers may be refused at once, and a plugin may ask a person.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
 
 /// kube-client's authentication layer around a service that hands back the
 /// header it was given: its header types are not public.
@@ -48,12 +60,12 @@ impl Credential {
         if let Some(path) = config.auth_info.token_file.take() {
             return Ok(Self::TokenFile(TokenFile::new(Path::new(&path))));
         }
-        Ok(config.auth_layer()?.map_or(Self::None, |layer| {
-            let header = service_fn(|request: Request<Empty<Bytes>>| {
-                let header = request.headers().get(AUTHORIZATION).cloned();
-                ready(Ok::<_, BoxError>(Response::new(header)))
-            });
-            Self::KubeClient(BoxCloneSyncService::new(layer.layer(header)))
+        Ok(auth_service(config)?.map_or(Self::None, |service| {
+            Self::KubeClient(KubeClient {
+                config: Box::new(config.clone()),
+                service: Mutex::new(service),
+                asked: Mutex::new(Instant::now()),
+            })
         }))
     }
 
@@ -61,8 +73,8 @@ impl Credential {
         match self {
             Self::None => Ok(None),
             Self::TokenFile(file) => Ok(Some(file.header()?)),
-            Self::KubeClient(service) => {
-                let answer = service.clone().oneshot(Request::default()).await;
+            Self::KubeClient(client) => {
+                let answer = client.service().oneshot(Request::default()).await;
                 answer
                     .map(|answer| answer.into_body().map(sensitive))
                     .map_err(|error| CredentialError::KubeClient(any_error(&error)))
@@ -78,12 +90,67 @@ impl Credential {
         Ok(())
     }
 
-    /// After a 401: the next request takes a fresh one.
+    /// After a 401: the next request takes a fresh one. Waits for an exec plugin, so
+    /// that this is to be called where that holds up nobody.
     pub(crate) fn refresh(&self) {
-        if let Self::TokenFile(file) = self {
-            file.refresh();
+        match self {
+            Self::TokenFile(file) => file.refresh(),
+            Self::KubeClient(client) => client.refresh(),
+            Self::None => {}
         }
     }
+
+    /// Whether [`Self::refresh`] waits for anybody.
+    pub(crate) fn asks_a_plugin(&self) -> bool {
+        match self {
+            Self::KubeClient(client) => client.config.auth_info.exec.is_some(),
+            Self::TokenFile(_) | Self::None => false,
+        }
+    }
+}
+
+impl KubeClient {
+    fn service(&self) -> AuthService {
+        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        service.clone()
+    }
+
+    /// kube-client asks a plugin again when its credential is due to expire, not when
+    /// it is refused.
+    fn refresh(&self) {
+        if self.config.auth_info.exec.is_none() {
+            return;
+        }
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.elapsed() < BETWEEN_QUESTIONS {
+            return;
+        }
+        *asked = Instant::now();
+        drop(asked);
+        match auth_service(&self.config) {
+            Ok(Some(service)) => {
+                *self.service.lock().unwrap_or_else(PoisonError::into_inner) = service;
+                tracing::info!(
+                    "the API server refused the exec plugin's credential: it was asked for another"
+                );
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let error = without_secrets(&error);
+                tracing::warn!(error, "the exec plugin gives no other credential");
+            }
+        }
+    }
+}
+
+fn auth_service(config: &KubeConfig) -> Result<Option<AuthService>, kube::Error> {
+    Ok(config.auth_layer()?.map(|layer| {
+        let header = service_fn(|request: Request<Empty<Bytes>>| {
+            let header = request.headers().get(AUTHORIZATION).cloned();
+            ready(Ok::<_, BoxError>(Response::new(header)))
+        });
+        BoxCloneSyncService::new(layer.layer(header))
+    }))
 }
 
 /// kube-client's errors hold an exec plugin's command with its environment, and

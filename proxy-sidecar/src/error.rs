@@ -3,7 +3,6 @@
 
 use http::{Response, StatusCode};
 use http_relay::RelayBody;
-use http_relay::body::error_chain;
 use http_relay::framing::FramingError;
 use http_relay::status;
 use http_relay::upgrade::UnsupportedUpgrade;
@@ -14,7 +13,7 @@ use crate::filter::Refused;
 use crate::plain;
 use crate::routes::PathError;
 use crate::secret::NoSecret;
-use crate::upstream::UpstreamError;
+use crate::upstream::{SendError, UpstreamError};
 
 #[derive(Debug, Error)]
 pub(crate) enum ProxyError {
@@ -79,18 +78,15 @@ impl ProxyError {
                 Failure::CredentialUnavailable,
                 format!("proxy-sidecar has no credential for the API server: {error}"),
             ),
-            Self::Upstream(UpstreamError::Send(error)) if error.is_connect() => (
+            Self::Upstream(UpstreamError::Send(SendError::Dial(error))) => (
                 StatusCode::BAD_GATEWAY,
                 Failure::ApiServerUnreachable,
-                format!(
-                    "proxy-sidecar cannot reach the API server: {}",
-                    error_chain(error)
-                ),
+                format!("proxy-sidecar cannot reach the API server: {error}"),
             ),
-            Self::Upstream(UpstreamError::Send(error)) => (
+            Self::Upstream(UpstreamError::Send(SendError::Broken(error))) => (
                 StatusCode::BAD_GATEWAY,
                 Failure::ApiServerBroken,
-                format!("the API server gave no answer: {}", error_chain(error)),
+                format!("the API server gave no answer: {error}"),
             ),
             Self::Answer(_) | Self::Switched => (
                 StatusCode::BAD_GATEWAY,

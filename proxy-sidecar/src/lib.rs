@@ -30,3 +30,4 @@ pub use listen::{Address, ListenError};
 pub use routes::PrefixError;
 pub use secret::SecretError;
 pub use sidecar::{BuildError, Sidecar};
+pub use upstream::{ProxyChoiceError, TlsError, UpstreamBuildError};

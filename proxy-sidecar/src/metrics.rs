@@ -22,6 +22,7 @@ label_values! {
 pub(crate) struct Metrics {
     requests: By<Outcome>,
     open: Gauge,
+    pub(crate) upstream_connections: Gauge,
 }
 
 impl Metrics {
@@ -36,6 +37,11 @@ impl Metrics {
             "proxy_sidecar_open_requests",
             "Requests and upgraded connections now open",
             self.open.clone(),
+        );
+        registry.register(
+            "proxy_sidecar_upstream_connections",
+            "Connections to the API server now open",
+            self.upstream_connections.clone(),
         );
     }
 

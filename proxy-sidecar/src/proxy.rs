@@ -28,7 +28,7 @@ use crate::plain;
 use crate::routes::{Route, Routes};
 use crate::secret::Secret;
 use crate::static_files::StaticFiles;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{AnswerBody, SendError, Upstream, UpstreamError};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -162,7 +162,7 @@ impl Proxy {
     /// on it already.
     fn switch(
         &self,
-        mut response: Response<Incoming>,
+        mut response: Response<AnswerBody>,
         asked: Protocol,
         callers_side: OnUpgrade,
         open: Counted,
@@ -217,7 +217,10 @@ fn is_ping(request: &Request<Incoming>) -> bool {
     request.method() == Method::OPTIONS && request.uri().path() == "*"
 }
 
-fn answer(response: Response<Incoming>, open: Counted) -> Result<Response<RelayBody>, ProxyError> {
+fn answer(
+    response: Response<AnswerBody>,
+    open: Counted,
+) -> Result<Response<RelayBody>, ProxyError> {
     let (mut parts, body) = response.into_parts();
     framing::check(&parts.headers).map_err(ProxyError::Answer)?;
     clean_answer(&mut parts.headers);
@@ -247,7 +250,7 @@ fn outcome(error: &ProxyError) -> Outcome {
         ProxyError::Secret(_) => Outcome::Unproved,
         ProxyError::Refused(_) => Outcome::Refused,
         ProxyError::Upstream(UpstreamError::Credential(_)) => Outcome::CredentialUnavailable,
-        ProxyError::Upstream(UpstreamError::Send(error)) if error.is_connect() => {
+        ProxyError::Upstream(UpstreamError::Send(SendError::Dial(_))) => {
             Outcome::ApiServerUnreachable
         }
         _ => Outcome::Failed,

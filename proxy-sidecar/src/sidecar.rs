@@ -22,14 +22,13 @@ use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
 
 use crate::cluster::{self, ClusterError};
 use crate::config::Config;
-use crate::credential::without_secrets;
 use crate::listen::{Address, ListenError, Listening, Peer};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::proxy::Proxy;
 use crate::secret::{Secret, SecretError};
 use crate::static_files::StaticFiles;
-use crate::upstream::{Upstream, UpstreamOptions};
+use crate::upstream::{Upstream, UpstreamBuildError, UpstreamOptions};
 
 /// Connections at once. Each watch of the tunnel is one, and the port is local.
 const CONNECTIONS: usize = 10_000;
@@ -45,9 +44,9 @@ pub enum BuildError {
     /// No cluster to call.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// kube-client cannot use the cluster's certificates or credential.
-    #[error("the cluster's configuration cannot be used: {0}")]
-    Client(String),
+    /// How to call it.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamBuildError),
     /// `--secret-file`.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -78,14 +77,14 @@ impl Sidecar {
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let cluster = cluster::load(&config.cluster).await?;
         let tasks = Tasks::new();
+        let metrics = Metrics::default();
         let options = UpstreamOptions {
             require_own_credential: config.require_own_credential,
             append_server_path: config.append_server_path,
             keepalive: config.keepalive,
+            connections: metrics.upstream_connections.clone(),
         };
-        let upstream = Upstream::new(cluster, options)
-            .await
-            .map_err(|error| BuildError::Client(without_secrets(&error)))?;
+        let upstream = Upstream::new(cluster, options).await?;
         let secret = config
             .secret_file
             .as_deref()
@@ -110,7 +109,7 @@ impl Sidecar {
             kubectl_errors: config.kubectl_errors,
             www: config.www.as_deref().map(StaticFiles::new),
             upstream,
-            metrics: Metrics::default(),
+            metrics,
             spawner: tasks.spawner(),
         };
         Ok(Self {

@@ -10,6 +10,7 @@ pub mod open_files;
 pub mod paced_read;
 pub mod panic_hook;
 pub mod private_process;
+pub mod proxy;
 pub mod pulse;
 pub mod runtime;
 pub mod secret_file;

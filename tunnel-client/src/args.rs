@@ -7,14 +7,13 @@ use std::time::Duration;
 use clap::Parser;
 use http::uri::Authority;
 use http_relay::stall_budget::StallBudget;
+use service_kit::proxy::{HttpProxy, Proxy, ProxyVariableError, proxy_for};
 use service_kit::telemetry::LogArgs;
 use thiserror::Error;
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::cluster_name::ClusterNameError;
 
 use crate::backoff::Backoff;
-use crate::proxy::Proxy;
-use crate::proxy_environment::{ProxyVariableError, proxy_for};
 use crate::server_url::{ServerUrl, ServerUrlError};
 use crate::token_source::{TokenSource, TokenSourceError};
 
@@ -117,7 +116,7 @@ pub struct Args {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) server: ServerUrl,
-    pub(crate) proxy: Option<Proxy>,
+    pub(crate) proxy: Option<HttpProxy>,
     pub(crate) token: TokenSource,
     pub(crate) subdomain: Option<ClusterName>,
     pub(crate) upstream: Authority,
@@ -140,6 +139,11 @@ pub enum ConfigError {
     /// `HTTPS_PROXY` and its like.
     #[error(transparent)]
     Proxy(#[from] ProxyVariableError),
+    /// It is a SOCKS proxy.
+    #[error(
+        "{0} is not a kind of proxy that tunnel-client goes through: give an http or https URL"
+    )]
+    Socks(String),
     /// `--subdomain`.
     #[error("--subdomain: {0}")]
     Subdomain(#[from] ClusterNameError),
@@ -151,14 +155,28 @@ pub enum ConfigError {
     Token(#[from] TokenSourceError),
 }
 
+/// The first that is set and not empty counts, as for curl.
+const PROXY_VARIABLES: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+fn proxy(server: &ServerUrl) -> Result<Option<HttpProxy>, ConfigError> {
+    let uri = server.to_string().parse();
+    let uri = uri.map_err(|_| ConfigError::Server(ServerUrlError::NotAUrl))?;
+    let found = proxy_for(&uri, PROXY_VARIABLES, |name| {
+        Some(std::env::var_os(name)?.to_string_lossy().into_owned())
+    })?;
+    match found {
+        None => Ok(None),
+        Some(Proxy::Http(proxy)) => Ok(Some(proxy)),
+        Some(socks) => Err(ConfigError::Socks(socks.to_string())),
+    }
+}
+
 impl TryFrom<Args> for Config {
     type Error = ConfigError;
 
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         let server = args.server.parse()?;
-        let proxy = proxy_for(&server, |name| {
-            Some(std::env::var_os(name)?.to_string_lossy().into_owned())
-        })?;
+        let proxy = proxy(&server)?;
         if args.upstream.port().is_none() {
             return Err(ConfigError::Upstream(args.upstream.to_string()));
         }

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use service_kit::paced_read::PacedRead;
+use service_kit::proxy::{ConnectError, HttpProxy};
 use service_kit::tls::{TlsError, client_config};
 use service_kit::write_stall::WriteStall;
 use thiserror::Error;
@@ -20,7 +21,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tunnel_protocol::limits::WRITE_STALL;
 
-use crate::proxy::{ConnectError, Proxy};
 use crate::server_url::ServerUrl;
 
 /// For one address: the next one, often of the other IP version, is to have its
@@ -37,7 +37,7 @@ pub(crate) type Connection = WriteStall<PacedRead<TlsStream<Box<dyn Carrier>>>>;
 /// Dials the server.
 pub(crate) struct Dialer {
     server: ServerUrl,
-    proxy: Option<Proxy>,
+    proxy: Option<HttpProxy>,
     tls: Arc<ClientConfig>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum DialError {
 impl Dialer {
     pub(crate) fn new(
         server: ServerUrl,
-        proxy: Option<Proxy>,
+        proxy: Option<HttpProxy>,
         ca_file: Option<&Path>,
     ) -> Result<Self, TlsError> {
         // The handshake is an HTTP/1.1 upgrade, as CONNECT is HTTP/1.1; HTTP/2
@@ -116,7 +116,7 @@ impl Dialer {
     }
 
     /// To the server's port, as the proxy resolves its name.
-    async fn through(&self, proxy: &Proxy) -> Result<Box<dyn Carrier>, DialError> {
+    async fn through(&self, proxy: &HttpProxy) -> Result<Box<dyn Carrier>, DialError> {
         let reach = async |tcp: TcpStream| self.to_proxy(proxy, tcp).await;
         let carrier = first_address(&proxy.host, proxy.port, reach)
             .await
@@ -134,7 +134,11 @@ impl Dialer {
         Ok(Box::new(TokioIo::new(connected)))
     }
 
-    async fn to_proxy(&self, proxy: &Proxy, tcp: TcpStream) -> Result<Box<dyn Carrier>, DialError> {
+    async fn to_proxy(
+        &self,
+        proxy: &HttpProxy,
+        tcp: TcpStream,
+    ) -> Result<Box<dyn Carrier>, DialError> {
         let Some(name) = &proxy.tls_name else {
             return Ok(Box::new(tcp));
         };

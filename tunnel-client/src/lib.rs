@@ -1,7 +1,7 @@
 //! Makes a cluster's local port reachable through a tunnel-server.
 //!
-//! The [`connector`] runs the [`linker`], which keeps a link: it [`dial`]s, through a [`proxy`] if the
-//! [`proxy_environment`] names one, shakes hands ([`handshake`]),
+//! The [`connector`] runs the [`linker`], which keeps a link: it [`dial`]s, through a proxy if the
+//! environment names one, shakes hands ([`handshake`]),
 //! serves the [`link`] and, when that ends, waits as [`backoff`] says. Each
 //! request that comes over the link is [`relay`]ed to the [`upstream`], with the [`sidecar_secret`],
 //! and a [`probe`] looks whether that answers.
@@ -16,8 +16,6 @@ mod link;
 mod linker;
 mod metrics;
 mod probe;
-mod proxy;
-mod proxy_environment;
 mod relay;
 mod server_url;
 mod sidecar_secret;
@@ -28,4 +26,3 @@ mod upstream;
 pub use args::{Args, Config, ConfigError};
 pub use connector::{BuildError, Connector};
 pub use handshake::RefusedForGood;
-pub use proxy_environment::ProxyVariableError;

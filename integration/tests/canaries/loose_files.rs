@@ -88,8 +88,11 @@ pub(crate) async fn files_that_others_may_read_are_warned_of(
     let config = chain.config_path();
     ensure!(warned(&chain.server, CHANGE, "server.yaml") == 0);
     chain.config.clusters[0]["owner"] = "another".into();
-    chain.write_config()?;
-    allow(&config, 0o666)?;
+    // Open from the first look at it on.
+    let open = chain.folder().join("open.yaml");
+    chain.config.write(&open)?;
+    allow(&open, 0o666)?;
+    std::fs::rename(&open, &config)?;
     warns(&chain.server, CHANGE, "server.yaml", 1).await?;
     chain.config.clusters[0]["owner"] = "a third".into();
     std::fs::write(&config, std::fs::read_to_string(&config)? + "\n# changed\n")?;

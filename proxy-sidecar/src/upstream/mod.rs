@@ -1,65 +1,58 @@
-//! Requests to the API server.
+//! Requests to the API server: with which credential and for whom they are sent.
+//! [`connections`] tells over which connection ([`http1`], [`http2`]), and [`dial`]
+//! makes one ([`which_proxy`], [`tls`]).
+
+mod answer;
+mod connections;
+mod dial;
+mod http1;
+mod http2;
+mod own_certificate;
+mod replay;
+mod tls;
+mod which_proxy;
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::AUTHORIZATION;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
-use http_relay::{RelayBody, framing};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::TokioTimer;
+use http_relay::RelayBody;
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
-use service_kit::tasks::{Spawner, Tasks};
+use prometheus_client::metrics::gauge::Gauge;
+use service_kit::tasks::blocking;
+use service_kit::tls::TlsError as RootsError;
 use thiserror::Error;
 use tower::{Layer, ServiceExt, service_fn};
-use tunnel_protocol::limits::HEADER_LINES;
 
 use crate::args::KeepAlive;
-use crate::credential::{Credential, CredentialError};
+use crate::credential::{Credential, CredentialError, without_secrets};
+use connections::Connections;
+use dial::Dialer;
+use tls::Tls;
+use which_proxy::is_this_machine;
 
-/// As client-go's dialer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-/// With the above: a dead connection under a quiet watch is found in 75 s, not in
-/// the system's twelve minutes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE_RETRIES: u32 = 3;
-/// And one under a request.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
-/// Below the API server's own 90 s, so that we close an idle connection first
-/// and no request meets one that is just being closed.
-const IDLE: Duration = Duration::from_secs(60);
-/// Above what is open at once in ordinary use. Beyond it a TLS connection is
-/// closed after its answer and another opened for the next request: with 64 the
-/// chain answered half as much at 256 requests at once (`bench/NOTES.md`).
-const IDLE_CONNECTIONS: usize = 1024;
+pub(crate) use answer::AnswerBody;
+pub(crate) use connections::SendError;
+pub use tls::TlsError;
+pub use which_proxy::ProxyChoiceError;
 
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 
 /// The API server, and the credential for it.
 pub(crate) struct Upstream {
-    client: Connections,
-    /// Of requests that ask to switch protocols: none of these is used again.
-    upgrades: Connections,
-    base: Uri,
+    connections: Connections,
     /// What the kubeconfig's URL has before each path, without a slash at its end.
     base_path: String,
-    credential: Credential,
+    credential: Arc<Credential>,
+    tls: Option<Arc<Tls>>,
     /// The kubeconfig's `as`, `as-groups` and the like.
     impersonation: HeaderMap,
     require_own_credential: bool,
-    /// Idle connections too: they end with this, and no drain waits for them.
-    _connections: Tasks,
 }
-
-type Connections = Client<HttpsConnector<HttpConnector>, RelayBody>;
 
 /// How requests are sent.
 pub(crate) struct UpstreamOptions {
@@ -67,6 +60,8 @@ pub(crate) struct UpstreamOptions {
     pub(crate) append_server_path: bool,
     /// Of upgraded connections.
     pub(crate) keepalive: KeepAlive,
+    /// Counts those that are open.
+    pub(crate) connections: Gauge,
 }
 
 /// Why the API server gave no answer.
@@ -74,10 +69,33 @@ pub(crate) struct UpstreamOptions {
 pub(crate) enum UpstreamError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    #[error("{0}")]
-    Send(#[from] ClientError),
+    #[error(transparent)]
+    Send(#[from] SendError),
     #[error("the request's target is not a path")]
     Target,
+}
+
+/// The API server cannot be called as the configuration says.
+#[derive(Debug, Error)]
+pub enum UpstreamBuildError {
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The proxy on the way.
+    #[error(transparent)]
+    Proxy(#[from] ProxyChoiceError),
+    /// Whom TLS with the proxy itself trusts.
+    #[error(transparent)]
+    ProxyRoots(#[from] RootsError),
+    /// kube-client's words, without secrets.
+    #[error("the cluster's configuration cannot be used: {0}")]
+    Client(String),
+}
+
+impl From<kube::Error> for UpstreamBuildError {
+    fn from(error: kube::Error) -> Self {
+        Self::Client(without_secrets(&error))
+    }
 }
 
 /// kube-client's headers; the layer that sets them is public, what it holds is
@@ -95,31 +113,37 @@ impl Upstream {
     pub(crate) async fn new(
         mut config: KubeConfig,
         options: UpstreamOptions,
-    ) -> Result<Self, kube::Error> {
-        let connections = Tasks::new();
-        let credential = if is_open(&config.cluster_url) {
+    ) -> Result<Self, UpstreamBuildError> {
+        let server = config.cluster_url.clone();
+        let credential = if is_open(&server) {
             tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
             Credential::None
         } else {
             Credential::new(&mut config)?
         };
         let impersonation = impersonation(&config).await?;
-        let ordinary = config.rustls_https_connector_with_connector(tcp(Some(TCP_KEEPALIVE)))?;
+        let proxy = which_proxy::of(&config, |name| {
+            Some(std::env::var_os(name)?.to_string_lossy().into_owned())
+        })?;
+        if let Some(proxy) = &proxy {
+            tracing::info!(%proxy, "the API server is called through a proxy");
+        }
+        let tls = match server.scheme() == Some(&Scheme::HTTP) {
+            true => None,
+            false => Some(Arc::new(Tls::new(config)?)),
+        };
         let keepalive = match options.keepalive {
             KeepAlive::Off => None,
             KeepAlive::Every(time) => Some(time),
         };
-        let upgrades = config.rustls_https_connector_with_connector(tcp(keepalive))?;
-        let base_path = base_path(&config.cluster_url, options.append_server_path);
+        let dialer = Dialer::new(&server, keepalive, proxy, tls.clone())?;
         Ok(Self {
-            client: client(connections.spawner(), IDLE_CONNECTIONS, ordinary),
-            upgrades: client(connections.spawner(), 0, upgrades),
-            base: config.cluster_url,
-            base_path,
-            credential,
+            connections: Connections::new(&server, dialer, tls.clone(), options.connections),
+            base_path: base_path(&server, options.append_server_path),
+            credential: Arc::new(credential),
+            tls,
             impersonation,
             require_own_credential: options.require_own_credential,
-            _connections: connections,
         })
     }
 
@@ -129,10 +153,11 @@ impl Upstream {
         &self,
         mut request: Request<RelayBody>,
         upgrade: bool,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
         *request.uri_mut() = self.target(request.uri())?;
+        // The caller's connection is no matter of the next one's.
+        request.extensions_mut().clear();
         let headers = request.headers_mut();
-        headers.remove(HOST);
         let callers = headers
             .get(AUTHORIZATION)
             .is_some_and(|value| !value.is_empty());
@@ -151,17 +176,28 @@ impl Upstream {
             http_relay::headers::retain(headers, |name| !name.as_str().starts_with("impersonate-"));
             headers.extend(self.impersonation.clone());
         }
-        framing::announce(&mut request);
-        let client = if upgrade {
-            &self.upgrades
-        } else {
-            &self.client
+        let response = match upgrade {
+            true => self.connections.upgrade(request).await?,
+            false => self.connections.send(request).await?,
         };
-        let response = client.request(request).await?;
         if response.status() == StatusCode::UNAUTHORIZED && ours {
-            self.credential.refresh();
+            self.refused().await;
         }
         Ok(response)
+    }
+
+    /// The API server refused our credential: the next request takes a fresh one.
+    async fn refused(&self) {
+        let Some(tls) = self.tls.clone().filter(|tls| tls.asks_a_plugin()) else {
+            return self.credential.refresh();
+        };
+        // It gives a token or a certificate.
+        let credential = self.credential.clone();
+        let ask = move || match credential.asks_a_plugin() {
+            true => credential.refresh(),
+            false => tls.refresh(),
+        };
+        blocking(ask).await;
     }
 
     /// Whether a request could be sent with a credential now, as far as can be
@@ -170,54 +206,24 @@ impl Upstream {
         self.credential.ready()
     }
 
+    /// The path that the API server is asked for.
     fn target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
-        let mut path = uri
+        let path = uri
             .path_and_query()
             .cloned()
             .unwrap_or(PathAndQuery::from_static("/"));
-        if !self.base_path.is_empty() {
-            let whole = format!("{}{path}", self.base_path);
-            path = PathAndQuery::try_from(whole).map_err(|_| UpstreamError::Target)?;
+        if self.base_path.is_empty() {
+            return Ok(path.into());
         }
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = self.base.scheme().cloned().or(Some(Scheme::HTTPS));
-        parts.authority = self.base.authority().cloned();
-        parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|_| UpstreamError::Target)
+        let whole = format!("{}{path}", self.base_path);
+        whole.parse().map_err(|_| UpstreamError::Target)
     }
-}
-
-fn tcp(keepalive: Option<Duration>) -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(keepalive);
-    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    tcp
-}
-
-fn client(tasks: Spawner, idle: usize, connector: HttpsConnector<HttpConnector>) -> Connections {
-    Client::builder(tasks)
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(idle)
-        .http1_max_headers(HEADER_LINES)
-        .build(connector)
 }
 
 /// Whoever is in between could read a credential. kubectl sends none over plain HTTP
 /// at all; on the machine itself nobody is in between.
 fn is_open(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_local = bare
-        .parse()
-        .map_or(bare == "localhost", |ip: IpAddr| ip.is_loopback());
-    url.scheme() == Some(&Scheme::HTTP) && !is_local
+    url.scheme() == Some(&Scheme::HTTP) && !is_this_machine(url)
 }
 
 fn base_path(url: &Uri, append: bool) -> String {

@@ -1,4 +1,4 @@
-//! The HTTP proxy on the way to the server, and its CONNECT.
+//! An HTTP proxy, and its CONNECT.
 
 use std::fmt;
 
@@ -11,60 +11,72 @@ use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use service_kit::tasks::Tasks;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::tasks::Tasks;
+
 /// Many a proxy turns away who does not say what it is.
-const NAME: &str = concat!("culvert-tunnel-client/", env!("CARGO_PKG_VERSION"));
+const NAME: &str = concat!("culvert/", env!("CARGO_PKG_VERSION"));
 
 /// Where the proxy is and what it is told. Shown without its credentials.
 #[derive(Clone, Debug)]
-pub(crate) struct Proxy {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+pub struct HttpProxy {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
     /// For TLS with the proxy itself: its URL's scheme is https.
-    pub(crate) tls_name: Option<ServerName<'static>>,
+    pub tls_name: Option<ServerName<'static>>,
     /// Marked sensitive.
-    pub(crate) credentials: Option<HeaderValue>,
+    pub credentials: Option<HeaderValue>,
 }
 
 /// Why a proxy leads nowhere.
 #[derive(Debug, Error)]
-pub(crate) enum ConnectError {
+pub enum ConnectError {
+    /// 407, and there were none to send.
     #[error(
         "it asks for a user and a password ({0}): put them into the URL that names the proxy, percent-encoded"
     )]
     AsksForCredentials(u16),
+    /// 407 or 401 to those that were sent.
     #[error("it does not take the user and password that its URL holds ({0})")]
     WrongCredentials(u16),
+    /// 403, when asked for this target.
     #[error("it does not allow connections to {0} (403)")]
     Forbidden(String),
+    /// Any other status.
     #[error("it answered {status} when asked for {target}")]
-    Refused { status: StatusCode, target: String },
+    Refused {
+        /// Which one.
+        status: StatusCode,
+        /// What it was asked for.
+        target: String,
+    },
+    /// No answer that can be read.
     #[error("it gave no answer in HTTP: {0}")]
     Broken(String),
 }
 
-impl fmt::Display for Proxy {
+impl fmt::Display for HttpProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls_name.is_some() {
             "https"
         } else {
             "http"
         };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
+        super::show(f, scheme, &self.host, self.port)
     }
 }
 
-impl Proxy {
+impl HttpProxy {
     /// Asks for a connection to `target`, `host:port`. What follows the answer's
     /// head stays with the connection. The caller sets the deadline.
-    pub(crate) async fn connect(
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         target: &str,
@@ -124,8 +136,8 @@ mod tests {
 
     const TARGET: &str = "clusters.example.com:443";
 
-    fn proxy(credentials: Option<&'static str>) -> Proxy {
-        Proxy {
+    fn proxy(credentials: Option<&'static str>) -> HttpProxy {
+        HttpProxy {
             host: "proxy.example".to_owned(),
             port: 3128,
             tls_name: None,
@@ -134,7 +146,10 @@ mod tests {
     }
 
     /// What comes of an answer, and the request as the proxy saw it.
-    async fn ask(proxy: &Proxy, answer: &'static [u8]) -> (Result<Upgraded, ConnectError>, String) {
+    async fn ask(
+        proxy: &HttpProxy,
+        answer: &'static [u8],
+    ) -> (Result<Upgraded, ConnectError>, String) {
         let (mut peer, io) = duplex(4096);
         let answering = async {
             let mut seen = Vec::new();

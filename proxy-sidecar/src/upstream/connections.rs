@@ -1,0 +1,305 @@
+//! Which connection a request goes over, and what becomes of it where the connection
+//! ends before the API server has looked at it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::HOST;
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version, request};
+use http_relay::body::{empty, error_chain};
+use http_relay::{RelayBody, framing};
+use hyper::body::Body;
+use prometheus_client::metrics::gauge::Gauge;
+use service_kit::metrics::Counted;
+use service_kit::tasks::{Spawner, Tasks};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::answer::{AnswerBody, Held, holding};
+use super::dial::{DialError, Dialer, Dialled, Purpose};
+use super::http1::{self, Idle, Lease};
+use super::http2::{Place, Pool, was_not_taken};
+use super::replay::Replay;
+use super::tls::Tls;
+
+/// Below the API server's own 90 s, so that we close an idle connection first
+/// and no request meets one that is just being closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// Connections that are tried for one request, where each ends before it is taken.
+const ATTEMPTS: usize = 5;
+/// Dials that one request waits for, where others take what was dialled.
+const ROUNDS: usize = 200;
+
+/// All connections to the API server.
+pub(super) struct Connections {
+    inner: Arc<Inner>,
+    /// Idle connections too: they end with this, and no drain waits for them.
+    _tasks: Tasks,
+}
+
+struct Inner {
+    dialer: Dialer,
+    tls: Option<Arc<Tls>>,
+    authority: Authority,
+    scheme: Scheme,
+    host: HeaderValue,
+    idle: Idle,
+    http2: Pool,
+    /// As far as is known.
+    speaks_http2: AtomicBool,
+    dialling: Mutex<Option<watch::Receiver<Dialling>>>,
+    /// Connections that are open.
+    count: Gauge,
+    tasks: Spawner,
+}
+
+/// Nothing until it has come to an end.
+type Dialling = Option<Result<(), DialError>>;
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(crate) enum SendError {
+    /// The request was sent nowhere.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{0}")]
+    Broken(String),
+}
+
+enum Lane {
+    Http1(Lease),
+    Http2(Place),
+}
+
+/// A request that may have to be sent again.
+enum Outgoing {
+    Once(Box<Request<RelayBody>>),
+    Again(Box<request::Parts>, Option<Replay>),
+}
+
+impl Connections {
+    pub(super) fn new(server: &Uri, dialer: Dialer, tls: Option<Arc<Tls>>, count: Gauge) -> Self {
+        let tasks = Tasks::new();
+        let authority = server.authority().cloned();
+        let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
+        let host = HeaderValue::from_str(authority.as_str());
+        let inner = Arc::new(Inner {
+            dialer,
+            speaks_http2: AtomicBool::new(tls.is_some()),
+            tls,
+            scheme: server.scheme().cloned().unwrap_or(Scheme::HTTPS),
+            host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
+            authority,
+            idle: Idle::default(),
+            http2: Pool::default(),
+            dialling: Mutex::default(),
+            count,
+            tasks: tasks.spawner(),
+        });
+        let (idle, http2) = (inner.idle.clone(), inner.http2.clone());
+        tasks.spawner().spawn(async move {
+            loop {
+                tokio::time::sleep(IDLE / 2).await;
+                idle.close_older(IDLE);
+                http2.close_older(IDLE);
+            }
+        });
+        Self {
+            inner,
+            _tasks: tasks,
+        }
+    }
+
+    /// Sends an ordinary request, whose target is a path, and gives the answer's head.
+    pub(super) async fn send(
+        &self,
+        request: Request<RelayBody>,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        let mut outgoing = Outgoing::Once(Box::new(request));
+        let mut broken = String::new();
+        for _ in 0..ATTEMPTS {
+            let sent = match self.inner.lane().await? {
+                Lane::Http1(lease) => self.inner.over_http1(lease, outgoing).await,
+                Lane::Http2(place) => self.inner.over_http2(place, outgoing).await,
+            };
+            match sent {
+                Ok(response) => return Ok(response),
+                Err((Some(again), error)) => {
+                    tracing::debug!(error, "a request goes over another connection");
+                    outgoing = again;
+                    broken = error;
+                }
+                Err((None, error)) => return Err(SendError::Broken(error)),
+            }
+        }
+        Err(SendError::Broken(broken))
+    }
+
+    /// Sends a request to switch protocols over a connection of its own.
+    pub(super) async fn upgrade(
+        &self,
+        mut request: Request<RelayBody>,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        let dialled = self.inner.dialer.dial(Purpose::Upgrade).await?;
+        let lease = self.inner.speak_http1(dialled).await;
+        let broken = |error: hyper::Error| SendError::Broken(error_chain(&error));
+        let mut lease = lease.map_err(broken)?;
+        self.inner.for_http1(&mut request);
+        let response = lease.sender().send_request(request).await.map_err(broken)?;
+        Ok(holding(response, None))
+    }
+}
+
+type Sent = Result<Response<AnswerBody>, (Option<Outgoing>, String)>;
+
+impl Inner {
+    async fn lane(self: &Arc<Self>) -> Result<Lane, DialError> {
+        for _ in 0..ROUNDS {
+            // Looks at the files, too.
+            let generation = self.tls.as_ref().map_or(0, |tls| tls.current().generation);
+            if let Some(place) = self.http2.take(generation) {
+                return Ok(Lane::Http2(place));
+            }
+            if let Some(lease) = self.idle.take(generation) {
+                return Ok(Lane::Http1(lease));
+            }
+            if !self.speaks_http2.load(Ordering::Relaxed) {
+                if let Some(lease) = self.open().await? {
+                    return Ok(Lane::Http1(lease));
+                }
+                continue;
+            }
+            let mut dialling = self.dial_for_all();
+            let ended = dialling.wait_for(Option::is_some).await;
+            ended.ok().and_then(|ended| ended.clone()).transpose()?;
+        }
+        Err(DialError::Crowded)
+    }
+
+    /// One connection carries many: who comes while it is dialled waits for it, too.
+    fn dial_for_all(self: &Arc<Self>) -> watch::Receiver<Dialling> {
+        let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dialling) = &*dialling {
+            return dialling.clone();
+        }
+        let (told, waiting) = watch::channel(None);
+        *dialling = Some(waiting.clone());
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            let opened = inner.open().await;
+            let opened = opened.map(|lease| lease.map_or((), Lease::give_back));
+            let mut dialling = inner
+                .dialling
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *dialling = None;
+            told.send_replace(Some(opened));
+        });
+        waiting
+    }
+
+    /// Opens a connection. One over HTTP/2 is the pool's, one over HTTP/1.1 its caller's.
+    async fn open(&self) -> Result<Option<Lease>, DialError> {
+        let dialled = self.dialer.dial(Purpose::Requests).await?;
+        let broken = |error: hyper::Error| DialError::Broken(error_chain(&error));
+        self.speaks_http2.store(dialled.is_http2, Ordering::Relaxed);
+        if dialled.is_http2 {
+            let counted = Counted::new(&self.count);
+            let added = self.http2.add(dialled, counted, &self.tasks).await;
+            return added.map(|()| None).map_err(broken);
+        }
+        let lease = self.speak_http1(dialled).await;
+        lease.map(Some).map_err(broken)
+    }
+
+    async fn speak_http1(&self, dialled: Dialled) -> Result<Lease, hyper::Error> {
+        let counted = Counted::new(&self.count);
+        http1::connect(dialled, &self.idle, counted, &self.tasks).await
+    }
+
+    async fn over_http1(&self, mut lease: Lease, outgoing: Outgoing) -> Sent {
+        let Some(mut request) = outgoing.into_request() else {
+            return Err((None, TOO_MUCH.to_owned()));
+        };
+        self.for_http1(&mut request);
+        match lease.sender().try_send_request(request).await {
+            Ok(response) => Ok(holding(response, Some(Held::Http1(lease)))),
+            Err(mut error) => {
+                // It comes back where nothing of it was sent.
+                let again = error.take_message();
+                let again = again.map(|request| Outgoing::Once(Box::new(request)));
+                Err((again, error_chain(error.error())))
+            }
+        }
+    }
+
+    async fn over_http2(&self, place: Place, outgoing: Outgoing) -> Sent {
+        let outgoing = outgoing.kept();
+        let Some(mut request) = outgoing.request() else {
+            return Err((None, TOO_MUCH.to_owned()));
+        };
+        self.for_http2(&mut request);
+        match place.sender().try_send_request(request).await {
+            Ok(response) => Ok(holding(response, Some(Held::Http2 { _place: place }))),
+            Err(mut error) => {
+                let unsent = error.take_message().is_some();
+                let error = error.error();
+                let again = (unsent || was_not_taken(error)).then_some(outgoing);
+                Err((again, error_chain(error)))
+            }
+        }
+    }
+
+    fn for_http1(&self, request: &mut Request<RelayBody>) {
+        *request.version_mut() = Version::HTTP_11;
+        request.headers_mut().insert(HOST, self.host.clone());
+        framing::announce(request);
+    }
+
+    /// The authority is a part of the target there.
+    fn for_http2(&self, request: &mut Request<RelayBody>) {
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(HOST);
+        let mut target = std::mem::take(request.uri_mut()).into_parts();
+        target.scheme = Some(self.scheme.clone());
+        target.authority = Some(self.authority.clone());
+        *request.uri_mut() = Uri::from_parts(target).unwrap_or_default();
+    }
+}
+
+const TOO_MUCH: &str = "the API server closed the connection before it looked at the request, whose \
+                        body is too large to be sent again";
+
+impl Outgoing {
+    /// What can be sent more than once.
+    fn kept(self) -> Self {
+        let request = match self {
+            Self::Once(request) => request,
+            again @ Self::Again(..) => return again,
+        };
+        let (head, body) = request.into_parts();
+        let body = (!body.is_end_stream()).then(|| Replay::new(body));
+        Self::Again(Box::new(head), body)
+    }
+
+    /// Once more; nothing if that cannot be.
+    fn request(&self) -> Option<Request<RelayBody>> {
+        let Self::Again(head, replay) = self else {
+            return None;
+        };
+        let body = match replay {
+            Some(replay) => replay.body()?,
+            None => empty(),
+        };
+        Some(Request::from_parts((**head).clone(), body))
+    }
+
+    fn into_request(self) -> Option<Request<RelayBody>> {
+        match self {
+            Self::Once(request) => Some(*request),
+            again @ Self::Again(..) => again.request(),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! TLS with the API server: whom it trusts and with which certificate it shows itself,
+//! made anew when the files change.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::Config as KubeConfig;
+use kube::client::ConfigExt;
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use service_kit::file_watch;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::own_certificate::TrustsItself;
+use crate::credential::without_secrets;
+
+/// The files are looked at once in this time at most, as client-go does.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// Many callers may be refused at once, and a plugin may ask a person.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
+
+/// Makes TLS configurations of what the files say now.
+pub(super) struct Tls {
+    config: KubeConfig,
+    ca_file: Option<PathBuf>,
+    /// All that may change while we run.
+    files: Vec<PathBuf>,
+    name: ServerName<'static>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    shared: Arc<Configs>,
+    looked: Instant,
+    /// When an exec plugin was asked.
+    asked: Instant,
+    /// Of the files' content.
+    digest: Digests,
+    /// A fault is told once.
+    faulty: Digests,
+}
+
+type Digests = Vec<Option<[u8; 32]>>;
+
+/// What connections are made with.
+pub(super) struct Configs {
+    /// HTTP/2 where the server has it.
+    pub(super) any: Arc<ClientConfig>,
+    /// HTTP/1.1 alone: over HTTP/2 Kubernetes switches no protocols.
+    pub(super) http1: Arc<ClientConfig>,
+    /// Tells them apart.
+    pub(super) generation: u64,
+}
+
+/// TLS cannot be set up.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The certificates that are trusted.
+    #[error("{path}: {fault}", path = .path.display())]
+    Ca {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The name that the certificate has to have.
+    #[error("{0:?} is no name that a certificate could have; give one with --tls-server-name")]
+    Name(String),
+    /// kube-client's words, without secrets.
+    #[error("{0}")]
+    Client(String),
+}
+
+impl Tls {
+    /// Reads all files and runs an exec plugin that the kubeconfig names.
+    pub(super) fn new(mut config: KubeConfig) -> Result<Self, TlsError> {
+        let ca_file = config.root_cert_file.take();
+        let user = &config.auth_info;
+        let paths = [
+            (
+                &user.client_certificate,
+                user.client_certificate_data.is_none(),
+            ),
+            (&user.client_key, user.client_key_data.is_none()),
+        ];
+        let own = paths.into_iter().filter(|(_, counts)| *counts);
+        let own = own.filter_map(|(path, _)| path.as_ref().map(PathBuf::from));
+        let files: Vec<_> = ca_file.iter().cloned().chain(own).collect();
+        let host = config.cluster_url.host().unwrap_or_default();
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let name = config.tls_server_name.clone().unwrap_or(host);
+        let name = ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name))?;
+        let digest = digests(&files);
+        let shared = Arc::new(build(&config, ca_file.clone(), 0)?);
+        Ok(Self {
+            config,
+            ca_file,
+            files,
+            name,
+            current: Mutex::new(Current {
+                shared,
+                looked: Instant::now(),
+                asked: Instant::now(),
+                faulty: digest.clone(),
+                digest,
+            }),
+        })
+    }
+
+    /// What the server's certificate has to name.
+    pub(super) fn name(&self) -> ServerName<'static> {
+        self.name.clone()
+    }
+
+    /// What the files say; the last good where they say nothing.
+    pub(super) fn current(&self) -> Arc<Configs> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.looked.elapsed() < BETWEEN_LOOKS {
+            return current.shared.clone();
+        }
+        current.looked = Instant::now();
+        // A few kilobytes, when a connection is made: not worth a thread.
+        let digest = digests(&self.files);
+        if digest == current.digest {
+            return current.shared.clone();
+        }
+        let next = current.shared.generation + 1;
+        match build(&self.config, self.ca_file.clone(), next) {
+            Ok(configs) => {
+                tracing::info!(
+                    files = ?self.files,
+                    "certificates for the API server changed: new connections use them"
+                );
+                current.shared = Arc::new(configs);
+                current.digest = digest;
+            }
+            Err(error) if current.faulty != digest => {
+                tracing::warn!(%error, "certificates for the API server changed and cannot be used: the last good ones stay");
+                current.faulty = digest;
+            }
+            Err(_) => {}
+        }
+        current.shared.clone()
+    }
+
+    /// Whether a kubeconfig's exec plugin gives the certificate, or could.
+    pub(super) fn asks_a_plugin(&self) -> bool {
+        self.config.auth_info.exec.is_some()
+    }
+
+    /// The API server refused us: an exec plugin is asked anew, seldom. Waits for it, so
+    /// that this is to be called where that holds up nobody.
+    pub(super) fn refresh(&self) {
+        let next = {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.asked.elapsed() < BETWEEN_QUESTIONS {
+                return;
+            }
+            current.asked = Instant::now();
+            current.shared.generation + 1
+        };
+        match build(&self.config, self.ca_file.clone(), next) {
+            Ok(configs) => {
+                let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+                current.shared = Arc::new(configs);
+            }
+            Err(error) => tracing::warn!(%error, "the exec plugin gives no new certificate"),
+        }
+    }
+}
+
+fn digests(files: &[PathBuf]) -> Digests {
+    let digest = |path: &PathBuf| {
+        let content = file_watch::read(path).ok()?;
+        Some(Sha256::digest(content.as_slice()).into())
+    };
+    files.iter().map(digest).collect()
+}
+
+fn build(
+    config: &KubeConfig,
+    ca_file: Option<PathBuf>,
+    generation: u64,
+) -> Result<Configs, TlsError> {
+    let mut config = config.clone();
+    if let Some(path) = ca_file {
+        config.root_cert = Some(certificates(path)?);
+    }
+    let client = |error: kube::Error| TlsError::Client(without_secrets(&error));
+    let mut tls = config.rustls_client_config().map_err(client)?;
+    if let Some(trusted) = config.root_cert.filter(|_| !config.accept_invalid_certs) {
+        let trusted = trusted.into_iter().map(CertificateDer::from).collect();
+        let verifier = TrustsItself::new(trusted);
+        let verifier = verifier.map_err(|error| TlsError::Client(error.to_string()))?;
+        tls.dangerous().set_certificate_verifier(Arc::new(verifier));
+    }
+    let with = |protocols: &[&[u8]]| {
+        let mut tls = tls.clone();
+        tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(tls)
+    };
+    Ok(Configs {
+        any: with(&[b"h2", b"http/1.1"]),
+        http1: with(&[b"http/1.1"]),
+        generation,
+    })
+}
+
+fn certificates(path: PathBuf) -> Result<Vec<Vec<u8>>, TlsError> {
+    let read = || {
+        let content = file_watch::read(&path).map_err(|error| error.fault.to_string())?;
+        let certificates = CertificateDer::pem_slice_iter(&content)
+            .map(|one| one.map(|der| der.to_vec()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.to_string())?;
+        match certificates.is_empty() {
+            true => Err("it holds no certificate in PEM form".to_owned()),
+            false => Ok(certificates),
+        }
+    };
+    read().map_err(|fault| TlsError::Ca {
+        path: path.clone(),
+        fault,
+    })
+}
