@@ -23,6 +23,7 @@ pub mod http2_connection;
 pub mod http2_frames;
 pub mod http_version;
 pub mod kubeconfig;
+pub mod microsocks;
 pub mod neighbour;
 pub mod network_policy;
 pub mod played_cluster;

@@ -18,6 +18,7 @@ const SUITES: &[&str] = &[
     "hostile_server",
     "reload_faults",
     "kubectl_proxy",
+    "sidecar_upstream",
 ];
 
 /// Arguments of `cargo xtask endure`.

@@ -39,6 +39,7 @@ const NEEDED: &[(&[&str], &str)] = &[
         "busybox-static",
     ),
     (&["tinyproxy", "-v"], "tinyproxy-bin"),
+    (&["sh", "-c", "command -v microsocks"], "microsocks"),
     // What web pages can do; and what tells it whom to trust.
     (&["chromium", "--version"], "chromium"),
     (&["sh", "-c", "command -v certutil"], "libnss3-tools"),
