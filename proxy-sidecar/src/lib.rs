@@ -6,9 +6,11 @@
 //! or to be spliced after an upgrade.
 
 pub mod args;
+mod claims;
 mod cluster;
 mod config;
 mod credential;
+mod drain;
 mod error;
 mod escape_html;
 pub mod filter;
@@ -23,6 +25,7 @@ mod sidecar;
 mod static_files;
 mod token_file;
 mod upstream;
+mod watch_end;
 
 pub use args::Args;
 pub use config::{Config, ConfigError};
