@@ -99,6 +99,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// What has come, which is at least something.
+    pub async fn some(&mut self) -> Result<BytesMut> {
+        while self.buffer.is_empty() {
+            if let Some(ended) = self.more().await? {
+                bail!("{ended:?}");
+            }
+        }
+        Ok(self.buffer.split())
+    }
+
     /// All that still comes, and how it ended.
     pub async fn rest(&mut self) -> Result<(String, Ended)> {
         self.rest_within(SOON).await

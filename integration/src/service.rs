@@ -156,6 +156,11 @@ impl Service {
         Ok(self.process.terminate()?)
     }
 
+    /// SIGINT; does not wait.
+    pub fn interrupt(&self) -> Result<()> {
+        Ok(self.process.interrupt()?)
+    }
+
     /// Waits for its end; gives its exit code.
     pub async fn ended(&mut self, within: Duration) -> Result<Option<i32>> {
         let process = &mut self.process;

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         an_early_answer_to_an_upload_is_whole,
         a_client_that_drains_lets_a_stream_go_on,
         an_idle_client_ends_at_once,
-        an_idle_sidecar_ends_at_once,
+        an_idle_sidecar_is_interrupted_at_once,
         a_server_that_drains_tells_an_idle_link,
         a_server_that_drains_lets_a_stream_go_on,
         a_server_that_drains_hands_its_client_over,
@@ -383,7 +383,7 @@ async fn an_idle_client_ends_at_once(environment: Arc<Environment>) -> Result<()
     chain.stop().await
 }
 
-async fn an_idle_sidecar_ends_at_once(environment: Arc<Environment>) -> Result<()> {
+async fn an_idle_sidecar_is_interrupted_at_once(environment: Arc<Environment>) -> Result<()> {
     let cluster = RawUpstream::bind().await?;
     let options = ChainOptions {
         api_server: Some(ApiServer {
@@ -399,7 +399,7 @@ async fn an_idle_sidecar_ends_at_once(environment: Arc<Environment>) -> Result<(
     let mut sidecar = chain.sidecar.take().context("no sidecar")?;
     let silent = TcpStream::connect(sidecar.address.context("no address")?).await?;
     let asked = Instant::now();
-    sidecar.terminate()?;
+    sidecar.interrupt()?;
     ends_within(AT_ONCE, "proxy-sidecar, idle,", asked, &mut sidecar).await?;
     drop((kept, silent));
     chain.sidecar = Some(sidecar);

@@ -317,6 +317,8 @@ async fn the_sidecar_lets_open_requests_end(environment: Arc<Environment>) -> Re
     sidecar.terminate()?;
     draining(&sidecar).await?;
     open.end().await?;
+    // It serves who is connected until that one goes.
+    chain.client.terminate()?;
     ended_by_itself(&mut sidecar, "proxy-sidecar").await?;
     chain.sidecar = Some(sidecar);
     chain.stop().await

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         a_pods_service_account,
         a_context_of_the_users_kubeconfig,
         a_kubeconfigs_impersonation,
+        a_callers_impersonation,
         flags_above_a_kubeconfig,
         flags_without_a_kubeconfig,
     ])
@@ -75,17 +76,20 @@ impl Sidecar {
 
     /// The name that the API server knows the caller by.
     async fn who(&self) -> Result<String> {
+        self.who_with(&[]).await
+    }
+
+    /// As [`Self::who`], of a caller with these headers.
+    async fn who_with(&self, headers: &[(&'static str, &str)]) -> Result<String> {
         let address = self.service.address.context("no address")?;
         let review =
             json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
         let url = format!("http://{address}/apis/authentication.k8s.io/v1/selfsubjectreviews");
-        let answer = reqwest::Client::new()
-            .post(url)
-            .json(&review)
-            .send()
-            .await?
-            .error_for_status()?;
-        let answer: Value = answer.json().await?;
+        let mut request = reqwest::Client::new().post(url).json(&review);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer: Value = request.send().await?.error_for_status()?.json().await?;
         Ok(answer["status"]["userInfo"]["username"]
             .as_str()
             .context("no name")?
@@ -185,6 +189,39 @@ async fn a_kubeconfigs_impersonation(environment: Arc<Environment>) -> Result<()
         .text()
         .await?;
     ensure!(answer.contains("\\\"other\\\""), "{answer}");
+    Ok(())
+}
+
+/// As kubectl proxy anybody's passes; with --require-own-credential only what comes
+/// with the secret.
+async fn a_callers_impersonation(environment: Arc<Environment>) -> Result<()> {
+    const OWN: &str = "system:serviceaccount:culvert:connector";
+    let flags = [
+        "--kubeconfig=config",
+        "--require-own-credential",
+        "--secret-file=secret",
+    ];
+    for (own, expected) in [
+        (&flags[..1], "somebody"),
+        (&flags[..2], OWN),
+        (&flags[..], "somebody"),
+    ] {
+        let folder = tempfile::tempdir()?;
+        let document = kubeconfig(&environment, folder.path()).await?;
+        std::fs::write(folder.path().join("config"), document.to_string())?;
+        let sidecar = Sidecar::start(folder, Path::new("env"), &[], own).await?;
+        let secret = std::fs::read_to_string(sidecar.folder.path().join("secret"));
+        let mut headers = vec![("Impersonate-User", "somebody")];
+        if let Ok(secret) = &secret {
+            environment
+                .secrets
+                .add("the sidecar's secret", secret.trim());
+            headers.push(("Culvert-Sidecar-Secret", secret.trim()));
+        }
+        let who = sidecar.who_with(&headers).await?;
+        ensure!(who == expected, "{own:?}: {who}");
+        environment.secrets.must_not_be_in_file(&sidecar.log())?;
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use integration::chain::{Chain, ChainOptions, SOON, client_arguments};
 use integration::environment::Environment;
 use integration::kubeconfig::{Credential, Kubeconfig};
 use integration::played_cluster::{self, OWN_TOKEN};
+use integration::raw_http::Connection;
 use integration::service::Service;
 use integration::wait::until;
 use integration::{suite, tests};
@@ -19,10 +20,12 @@ use local_kubernetes::process::Spawner;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tunnel_protocol::token::{Token, TokenKind};
 
 const HEADER: &str = "culvert-sidecar-secret";
 const FILE: &str = "sidecar-secret";
+const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket";
 /// Anybody's that is not root's.
 const USER: &str = "12345";
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     suite::run(tests![
         strangers_learn_nothing,
         it_never_leaves_the_pod,
+        without_it_nobody_says_who_they_are,
         a_client_waits_for_the_secret,
         a_new_secret_is_taken_over,
         a_restarted_sidecar_keeps_the_secret,
@@ -192,6 +196,55 @@ async fn it_never_leaves_the_pod(environment: Arc<Environment>) -> Result<()> {
         ensure!(!got.contains(own.expose()), "{lines}");
     }
     chain.stop().await
+}
+
+/// With --require-own-credential: a role that may impersonate is not for whoever
+/// reaches the port. What tunnel-client sends is the server's word.
+async fn without_it_nobody_says_who_they_are(environment: Arc<Environment>) -> Result<()> {
+    for with_secret in [false, true] {
+        let mut options = match with_secret {
+            true => options(),
+            false => ChainOptions::bare(),
+        };
+        let flag = "--require-own-credential".to_owned();
+        options.sidecar_arguments.push(flag);
+        let (chain, cluster) = played_cluster::start(&environment, options).await?;
+        let proof = match with_secret {
+            true => format!("{HEADER}: {}\r\n", secret(&environment, &chain)?.expose()),
+            false => String::new(),
+        };
+        for connection in ["Connection: Impersonate-User", UPGRADE] {
+            let mut caller = Connection::new(TcpStream::connect(chain.upstream()?).await?);
+            caller
+                .send(format!(
+                    "GET /api HTTP/1.1\r\nHost: localhost\r\nImpersonate-Uid: a\r\n\
+                     IMPERSONATE-GROUP: b\r\nimpersonate-extra-c%2fd: e\r\nX-Remote-User: f\r\n\
+                     Accept: g\r\n{proof}{connection}\r\n\r\n"
+                ))
+                .await?;
+            let (mut asked, head) = cluster.request().await?;
+            let head = head.to_ascii_lowercase();
+            for (line, passes) in [
+                ("impersonate-uid: a", with_secret),
+                ("impersonate-group: b", with_secret),
+                ("impersonate-extra-c%2fd: e", with_secret),
+                ("x-remote-user", false),
+                ("accept: g", true),
+                (&format!("authorization: bearer {OWN_TOKEN}"), true),
+            ] {
+                ensure!(
+                    head.contains(line) == passes,
+                    "{with_secret}, {line}: {head}"
+                );
+            }
+            asked
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .await?;
+            ensure!(caller.head().await?.starts_with("HTTP/1.1 200"));
+        }
+        chain.stop().await?;
+    }
+    Ok(())
 }
 
 async fn a_client_waits_for_the_secret(environment: Arc<Environment>) -> Result<()> {

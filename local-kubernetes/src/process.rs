@@ -165,8 +165,20 @@ impl Process {
     /// # Errors
     /// If there is no `kill` command.
     pub fn terminate(&self) -> io::Result<()> {
+        self.signal("-TERM")
+    }
+
+    /// As Ctrl-C does (SIGINT); does not wait.
+    ///
+    /// # Errors
+    /// If there is no `kill` command.
+    pub fn interrupt(&self) -> io::Result<()> {
+        self.signal("-INT")
+    }
+
+    fn signal(&self, name: &str) -> io::Result<()> {
         Command::new("kill")
-            .args(["-TERM", &self.id().to_string()])
+            .args([name, &self.id().to_string()])
             .status()
             .map(drop)
     }

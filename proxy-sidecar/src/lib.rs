@@ -1,14 +1,17 @@
 //! kubectl proxy in Rust.
 //!
 //! A request's way: [`listen`] opened its port, [`proxy`] takes it, the [`secret`]
-//! proves it, [`routes`] tells where it goes, the [`filter`] decides, [`credential`]
-//! gives the `Authorization` header, and the [`upstream`] sends it on, to be answered
-//! or to be spliced after an upgrade.
+//! proves it, [`routes`] tells where it goes, the [`filter`] decides, [`claims`] takes
+//! what the caller may not say of itself, [`credential`] gives the `Authorization`
+//! header, and the [`upstream`] sends it on, to be answered or to be spliced after an
+//! upgrade. A watch ends by [`watch_end`] when all end by [`drain`].
 
 pub mod args;
+mod claims;
 mod cluster;
 mod config;
 mod credential;
+mod drain;
 mod error;
 mod escape_html;
 pub mod filter;
@@ -23,6 +26,7 @@ mod sidecar;
 mod static_files;
 mod token_file;
 mod upstream;
+mod watch_end;
 
 pub use args::Args;
 pub use config::{Config, ConfigError};

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use proxy_sidecar::{Args, Config, Sidecar};
-use service_kit::{exit, private_process, runtime, shutdown, telemetry, tls};
+use service_kit::shutdown::Signals;
+use service_kit::{exit, private_process, runtime, telemetry, tls};
 
 fn main() -> ExitCode {
     exit::code(start())
@@ -29,11 +30,11 @@ fn arguments() -> Args {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    let shutdown = shutdown::requested().context("cannot listen for signals")?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let config = Config::try_from(args)?;
     let sidecar = Sidecar::build(config).await?;
     // kubectl proxy's own line; programs wait for it and read the port from it.
     println!("Starting to serve on {}", sidecar.address());
-    sidecar.run(shutdown).await;
+    sidecar.run(async || signals.next().await).await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! switch of protocols.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ use tunnel_protocol::header::REQUEST_ID;
 use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::Protocol;
 
+use crate::claims::Claims;
+use crate::drain::Ending;
 use crate::error::ProxyError;
 use crate::filter::{Filter, Protection, Refused};
 use crate::metrics::{Metrics, Outcome};
@@ -29,12 +32,14 @@ use crate::routes::{Route, Routes};
 use crate::secret::Secret;
 use crate::static_files::StaticFiles;
 use crate::upstream::{AnswerBody, SendError, Upstream, UpstreamError};
+use crate::watch_end;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What every request needs.
 pub(crate) struct Proxy {
     pub(crate) secret: Option<Secret>,
+    pub(crate) claims: Claims,
     pub(crate) protection: Option<Protection>,
     pub(crate) filter: Option<Filter>,
     pub(crate) routes: Routes,
@@ -43,6 +48,7 @@ pub(crate) struct Proxy {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
     pub(crate) spawner: Spawner,
+    pub(crate) ending: Ending,
 }
 
 impl Proxy {
@@ -116,6 +122,7 @@ impl Proxy {
             parts.headers.remove(TRAILER);
         }
         headers::remove_ours(&mut parts.headers, &[]);
+        self.claims.remove(&mut parts.headers);
         if let Some(peer) = peer {
             forwarded_for(&mut parts.headers, peer);
         }
@@ -125,6 +132,7 @@ impl Proxy {
             None => {}
         }
 
+        let watch = watch_end::is_asked_for(&parts).then_some(&self.ending);
         let response = self
             .upstream
             .send(Request::from_parts(parts, pass(body)), asked.is_some())
@@ -139,7 +147,7 @@ impl Proxy {
             }
             _ => {
                 self.metrics.count(Outcome::Answered);
-                answer(response, open)
+                answer(response, watch, open)
             }
         }
     }
@@ -172,7 +180,7 @@ impl Proxy {
                 return Err(ProxyError::Switched);
             }
             self.metrics.count(Outcome::Answered);
-            let mut response = answer(response, open)?;
+            let mut response = answer(response, None, open)?;
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -217,14 +225,23 @@ fn is_ping(request: &Request<Incoming>) -> bool {
     request.method() == Method::OPTIONS && request.uri().path() == "*"
 }
 
+/// With what is told to a `watch`, which can end cleanly.
 fn answer(
     response: Response<AnswerBody>,
+    watch: Option<&Ending>,
     open: Counted,
 ) -> Result<Response<RelayBody>, ProxyError> {
     let (mut parts, body) = response.into_parts();
     framing::check(&parts.headers).map_err(ProxyError::Answer)?;
     clean_answer(&mut parts.headers);
-    let body = relay(body, std::future::pending(), Arc::default(), open);
+    let watch = match watch {
+        Some(ending) => watch_end::cleanly(&parts, body, ending),
+        None => Err(body),
+    };
+    let body = match watch {
+        Ok(body) => relay(body, pending(), Arc::default(), open),
+        Err(body) => relay(body, pending(), Arc::default(), open),
+    };
     Ok(Response::from_parts(parts, body))
 }
 

@@ -12,16 +12,18 @@ use service_kit::accept::{Listener, Place, accept_loop};
 use service_kit::admin::{Admin, Readiness, listen};
 use service_kit::http_server::serve_http1;
 use service_kit::pulse::Pulse;
+use service_kit::shutdown::Signal;
 use service_kit::tasks::{Spawner, Tasks};
 use service_kit::write_stall::WriteStall;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
 
+use crate::claims::Claims;
 use crate::cluster::{self, ClusterError};
 use crate::config::Config;
+use crate::drain::{Accepting, Ending, drain};
 use crate::listen::{Address, ListenError, Listening, Peer};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
@@ -102,6 +104,7 @@ impl Sidecar {
         };
         let admin_address = admin_listener.as_ref().map(TcpListener::local_addr);
         let proxy = Proxy {
+            claims: Claims::of(config.require_own_credential, secret.is_some()),
             secret,
             protection: config.protection,
             filter: config.filter,
@@ -111,6 +114,7 @@ impl Sidecar {
             upstream,
             metrics,
             spawner: tasks.spawner(),
+            ending: Ending::default(),
         };
         Ok(Self {
             proxy: Arc::new(proxy),
@@ -135,72 +139,55 @@ impl Sidecar {
         self.admin_address
     }
 
-    /// Serves until `shutdown`, then lets open requests end, at most for the
-    /// configured time.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Serves until the first signal that `signals` gives, then drains; a second one
+    /// ends it at once.
+    pub async fn run(self, signals: impl AsyncFnMut() -> Signal) {
         let pulse = Pulse::default();
-        pulse.beside(self.serve(shutdown, pulse.clone())).await;
+        pulse.beside(self.serve(signals, pulse.clone())).await;
     }
 
-    async fn serve(self, shutdown: impl Future<Output = ()>, pulse: Pulse) {
+    async fn serve(self, mut signals: impl AsyncFnMut() -> Signal, pulse: Pulse) {
         let admin_address = self.admin_address.map(tracing::field::display);
         tracing::info!(address = %self.address, admin = admin_address, "serving");
-        let draining = CancellationToken::new();
+        let ending = self.proxy.ending.clone();
         let admin_tasks = Tasks::new();
         if let Some(listener) = self.admin_listener {
-            admin_tasks.spawner().spawn(admin(
-                self.proxy.clone(),
-                draining.clone(),
-                pulse,
-                listener,
-            ));
+            admin_tasks
+                .spawner()
+                .spawn(admin(self.proxy.clone(), pulse, listener));
         }
-        let accepting = accept(
-            self.listener,
-            self.proxy,
-            self.tasks.spawner(),
-            draining.clone(),
-        );
-        tokio::select! {
-            () = accepting => {}
-            () = shutdown => {}
-        }
-        draining.cancel();
-        tracing::info!(open = self.tasks.spawner().running(), "draining");
-        let cut = self.tasks.drain(self.drain).await;
-        tracing::info!(cut, "ended");
+        let mut accepting: Accepting =
+            Box::pin(accept(self.listener, self.proxy, self.tasks.spawner()));
+        let signal = tokio::select! {
+            // It ends when it is told to only.
+            () = &mut accepting => return,
+            signal = signals() => signal,
+        };
+        let again = signals();
+        drain(signal, again, self.drain, &ending, accepting, self.tasks).await;
     }
 }
 
-async fn accept(
-    listener: Listening,
-    proxy: Arc<Proxy>,
-    spawner: Spawner,
-    draining: CancellationToken,
-) {
+async fn accept(listener: Listening, proxy: Arc<Proxy>, spawner: Spawner) {
     match listener {
-        Listening::Tcp(listener) => accept_from(listener, proxy, spawner, draining).await,
-        Listening::Unix(listener) => accept_from(listener, proxy, spawner, draining).await,
+        Listening::Tcp(listener) => accept_from(listener, proxy, spawner).await,
+        Listening::Unix(listener) => accept_from(listener, proxy, spawner).await,
     }
 }
 
-async fn accept_from<L>(
-    listener: L,
-    proxy: Arc<Proxy>,
-    spawner: Spawner,
-    draining: CancellationToken,
-) where
+async fn accept_from<L>(listener: L, proxy: Arc<Proxy>, spawner: Spawner)
+where
     L: Listener<Peer: Peer, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
-    let stop = draining.clone();
+    let stop = proxy.ending.closing.clone();
     let serve = move |stream, peer: L::Peer, place: Place| {
-        let (proxy, draining) = (proxy.clone(), draining.clone());
+        let (proxy, closing) = (proxy.clone(), proxy.ending.closing.clone());
         async move {
             let _place = place;
             let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
             let ip = peer.ip();
             let service = service_fn(move |request| proxy.clone().serve(request, ip));
-            if let Err(error) = serve_http1(&http(), io, service, &draining).await {
+            if let Err(error) = serve_http1(&http(), io, service, &closing).await {
                 let error = http_relay::body::error_chain(&error);
                 tracing::debug!(?peer, error, "connection ended");
             }
@@ -220,19 +207,14 @@ fn http() -> http1::Builder {
     builder
 }
 
-async fn admin(
-    proxy: Arc<Proxy>,
-    draining: CancellationToken,
-    pulse: Pulse,
-    listener: TcpListener,
-) {
+async fn admin(proxy: Arc<Proxy>, pulse: Pulse, listener: TcpListener) {
     let mut registry = Registry::default();
     proxy.metrics.register(&mut registry);
     let probe = Arc::new(Probe::default());
     let ready: Readiness = Arc::new(move || {
-        let (proxy, draining, probe) = (proxy.clone(), draining.clone(), probe.clone());
+        let (proxy, probe) = (proxy.clone(), probe.clone());
         Box::pin(async move {
-            if draining.is_cancelled() {
+            if proxy.ending.draining.is_cancelled() {
                 return Err("draining".to_owned());
             }
             probe.ask(&proxy.upstream).await

@@ -32,8 +32,8 @@ impl Tasks {
         self.spawner.clone()
     }
 
-    /// Waits until all tasks have ended by themselves. No more may be started
-    /// from outside of them.
+    /// Waits until all tasks have ended by themselves, at that moment: one that is
+    /// started afterwards is not waited for.
     pub async fn ended(&self) {
         self.spawner.tracker.close();
         self.spawner.tracker.wait().await;

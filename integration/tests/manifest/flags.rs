@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 use integration::environment::Environment;
 use serde_json::Value;
 
-use crate::objects::{Objects, container};
+use crate::objects::{Objects, container, only};
 use crate::render::{RELEASE, Tools, folders};
 
 /// Variables that no flag has: libraries and the shell of habits read them.
@@ -31,7 +31,30 @@ fn check(objects: &Objects, exec_allowed: bool) -> Result<()> {
     let sidecar = container(objects, "proxy-sidecar")?;
     let client = container(objects, "tunnel-client")?;
     let secret = check_sidecar(sidecar, exec_allowed)?;
-    check_client(client, &secret)
+    check_client(client, &secret)?;
+    check_end(objects, sidecar, client)
+}
+
+/// The client ends first, and kubelet kills neither.
+fn check_end(objects: &Objects, sidecar: &Value, client: &Value) -> Result<()> {
+    let pod = &only(objects, "Deployment")?["spec"]["template"]["spec"];
+    let grace = pod["terminationGracePeriodSeconds"].as_u64();
+    let grace = grace.context("no time to end")?;
+    let clients =
+        tunnel_client::Args::try_parse_from(command_line::<tunnel_client::Args>(client)?)?;
+    ensure!(clients.drain_seconds < grace, "killed while it drains");
+    let pause = sidecar["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
+    if sidecar["restartPolicy"] == "Always" {
+        ensure!(pause.is_none(), "it is told when the client has ended");
+        return Ok(());
+    }
+    let pause = pause.context("an idle client may meet a closed port")?;
+    let sidecars =
+        proxy_sidecar::Args::try_parse_from(command_line::<proxy_sidecar::Args>(sidecar)?)?;
+    let end = pause + sidecars.drain_seconds;
+    ensure!(end > clients.drain_seconds, "it ends before the client");
+    ensure!(end < grace, "killed while it drains");
+    Ok(())
 }
 
 /// Gives the file with the secret.

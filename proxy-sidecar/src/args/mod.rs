@@ -106,14 +106,16 @@ pub struct Args {
     /// not there; tunnel-client reads it with --sidecar-secret-file
     #[arg(long, env = "PROXY_SIDECAR_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// Replace a caller's own Authorization by this proxy's
+    /// Replace a caller's own Authorization by this proxy's, and delete its X-Remote-*
+    /// headers; its Impersonate-* headers, too, but for requests with --secret-file's secret
     #[arg(long)]
     pub require_own_credential: bool,
     /// The address of /livez, /readyz and /metrics, as in 0.0.0.0:8002; without it
     /// there are none
     #[arg(long, env = "PROXY_SIDECAR_ADMIN_ADDRESS")]
     pub admin_address: Option<SocketAddr>,
-    /// How long open requests may go on after SIGTERM, seconds
+    /// How long callers are served after SIGTERM, and open requests go on after SIGINT,
+    /// at most, seconds
     #[arg(
         long,
         env = "PROXY_SIDECAR_DRAIN_SECONDS",
