@@ -5,18 +5,18 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 /// What a chain runs.
-const BINARIES: &[&str] = &["tunnel-server", "tunnel-client", "proxy-sidecar"];
+pub const CHAIN: &[&str] = &["tunnel-server", "tunnel-client", "proxy-sidecar"];
 
-/// Builds them beside this program, unless another folder is named by
+/// Builds these beside this program, unless another folder is named by
 /// `CULVERT_BIN_DIR`. Old ones would be measured without a word.
-pub fn release() -> Result<()> {
+pub fn release(binaries: &[&str]) -> Result<()> {
     if std::env::var_os("CULVERT_BIN_DIR").is_some() {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--quiet"]);
-    for binary in BINARIES {
+    for binary in binaries {
         command.args(["--package", binary]);
     }
     ensure!(

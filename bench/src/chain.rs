@@ -36,7 +36,16 @@ pub struct Variant {
 }
 
 impl Variant {
-    fn binary(this: Option<&Self>, name: &str) -> Result<PathBuf> {
+    /// `NAME=FOLDER`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (name, folder) = text.split_once('=').context("give NAME=FOLDER")?;
+        Ok(Self {
+            name: name.into(),
+            folder: PathBuf::from(folder).canonicalize()?,
+        })
+    }
+
+    pub fn binary(this: Option<&Self>, name: &str) -> Result<PathBuf> {
         match this.map(|variant| variant.folder.join(name)) {
             Some(path) if path.is_file() => Ok(path),
             _ => culvert(name),

@@ -6,6 +6,8 @@
 //!
 //! - [`origin`] answers as an API server would, from memory; [`caller`] and
 //!   [`load`] call it; [`chain`] puts our processes between the two.
+//! - [`lean`] are callers and an origin that cost as little as can be, for where they
+//!   share two cores with what is measured; [`proxies`] measures one with them.
 //! - [`upgraded`] carries upgraded connections over a link in two ways.
 //! - [`choices`] are the measurements behind the choices in `NOTES.md`.
 
@@ -21,8 +23,10 @@ pub mod chain;
 pub mod choices;
 pub mod cpu;
 pub mod lane;
+pub mod lean;
 pub mod load;
 pub mod origin;
+pub mod proxies;
 pub mod report;
 pub mod rounds;
 pub mod stats;

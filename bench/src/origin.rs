@@ -41,7 +41,21 @@ pub const WATCH: &str = "/api/v1/configmaps?watch=true";
 pub const BULK_BYTES: u64 = 256 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// As a small Kubernetes object.
-const SMALL_BYTES: usize = 1024;
+pub const SMALL_BYTES: usize = 1024;
+
+/// As many as an API server sends.
+pub const HEADERS: [(&str, &str); 4] = [
+    ("audit-id", "1d9f3a5c-6d2b-4a86-9f0e-9a3f1b2c4d5e"),
+    ("cache-control", "no-cache, private"),
+    (
+        "x-kubernetes-pf-flowschema-uid",
+        "a6f1c9c4-2f0b-4e27-8b7c-02f8a7d6a0b1",
+    ),
+    (
+        "x-kubernetes-pf-prioritylevel-uid",
+        "5b1f6f0e-0f0e-4b86-8d3b-6d0a5c4c1d2e",
+    ),
+];
 
 /// A running origin.
 #[derive(Debug)]
@@ -61,6 +75,11 @@ pub struct Origin {
 
 impl Origin {
     pub async fn start(folder: &Path) -> Result<Self> {
+        Self::with_streams(folder, MAX_STREAMS).await
+    }
+
+    /// That many streams at once on each of its HTTP/2 connections over TLS.
+    pub async fn with_streams(folder: &Path, streams: u32) -> Result<Self> {
         let certificate = Certificate::make(folder)?;
         let unix = folder.join("origin.sock");
         let (path, tls) = (
@@ -72,7 +91,8 @@ impl Origin {
         let (lane, (plain, h2c, tls)) = Lane::start("origin", move |spawner| async move {
             let plain = listen(&spawner, &count, Speaks::Http1).await?;
             let h2c = listen(&spawner, &count, Speaks::Http2).await?;
-            let tls = listen(&spawner, &count, Speaks::Tls(TlsAcceptor::from(tls))).await?;
+            let tls = Speaks::Tls(TlsAcceptor::from(tls), streams);
+            let tls = listen(&spawner, &count, tls).await?;
             listen_unix(&spawner, &count, &path)?;
             Ok((plain, h2c, tls))
         })
@@ -98,7 +118,7 @@ impl Origin {
 enum Speaks {
     Http1,
     Http2,
-    Tls(TlsAcceptor),
+    Tls(TlsAcceptor, u32),
 }
 
 async fn listen(
@@ -117,13 +137,13 @@ async fn listen(
             connections.spawn(async move {
                 match speaks {
                     Speaks::Http1 => serve_http1(stream).await,
-                    Speaks::Http2 => serve_http2(stream, spawner).await,
-                    Speaks::Tls(acceptor) => {
+                    Speaks::Http2 => serve_http2(stream, spawner, MAX_STREAMS).await,
+                    Speaks::Tls(acceptor, streams) => {
                         let Ok(stream) = acceptor.accept(stream).await else {
                             return;
                         };
                         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                            serve_http2(stream, spawner).await;
+                            serve_http2(stream, spawner, streams).await;
                         } else {
                             serve_http1(stream).await;
                         }
@@ -159,7 +179,7 @@ where
     );
 }
 
-async fn serve_http2<I>(io: I, spawner: Spawner)
+async fn serve_http2<I>(io: I, spawner: Spawner, streams: u32)
 where
     TokioIo<I>: Read + Write + Unpin,
 {
@@ -167,7 +187,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_frame_size(FRAME)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .serve_connection(TokioIo::new(io), service_fn(answer))
         .await;
     drop(served);
@@ -185,19 +205,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<RelayBody>, Infal
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // As many as an API server sends.
-    for (name, value) in [
-        ("audit-id", "1d9f3a5c-6d2b-4a86-9f0e-9a3f1b2c4d5e"),
-        ("cache-control", "no-cache, private"),
-        (
-            "x-kubernetes-pf-flowschema-uid",
-            "a6f1c9c4-2f0b-4e27-8b7c-02f8a7d6a0b1",
-        ),
-        (
-            "x-kubernetes-pf-prioritylevel-uid",
-            "5b1f6f0e-0f0e-4b86-8d3b-6d0a5c4c1d2e",
-        ),
-    ] {
+    for (name, value) in HEADERS {
         headers.insert(
             HeaderName::from_static(name),
             HeaderValue::from_static(value),

@@ -22,3 +22,16 @@ pub async fn interleaved<C, S>(
     }
     Ok(samples)
 }
+
+/// A measure of two cases, by rounds.
+pub fn pairs<S>(one: &[S], other: &[S], value: impl Fn(&S) -> f64) -> Vec<(f64, f64)> {
+    let both = one.iter().zip(other);
+    both.map(|(one, other)| (value(one), value(other)))
+        .collect()
+}
+
+/// The ratios of a case to another, each made within a round.
+pub fn ratios<S>(own: &[S], of: &[S], value: impl Fn(&S) -> f64) -> Vec<f64> {
+    let pairs = pairs(own, of, value).into_iter();
+    pairs.map(|(own, of)| own / of).collect()
+}

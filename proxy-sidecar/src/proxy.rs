@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TE, TRAILER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, request};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::{RelayBody, framing, headers, mask, upgrade};
 use hyper::body::{Body, Incoming};
@@ -17,7 +17,7 @@ use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
 use tokio::io::copy_bidirectional;
-use tracing::Instrument;
+use tracing::{Instrument, Level, Span};
 use tunnel_protocol::header::REQUEST_ID;
 use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::Protocol;
@@ -51,39 +51,62 @@ pub(crate) struct Proxy {
     pub(crate) ending: Ending,
 }
 
+/// What log lines say of a request. Few requests have one: making the span for each
+/// would cost more than all else that is done here.
+struct Named {
+    id: Option<HeaderValue>,
+    method: Method,
+    uri: Uri,
+}
+
+impl Named {
+    fn of(request: &Request<Incoming>) -> Self {
+        Self {
+            id: request.headers().get(REQUEST_ID).cloned(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+        }
+    }
+
+    fn span(&self) -> Span {
+        let id = self.id.as_ref().and_then(|id| id.to_str().ok());
+        tracing::info_span!(
+            "request",
+            request_id = id.unwrap_or("-"),
+            method = %self.method,
+            path = mask::path(self.uri.path())
+        )
+    }
+}
+
 impl Proxy {
     pub(crate) async fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: Option<IpAddr>,
     ) -> Result<Response<RelayBody>, Infallible> {
-        let id = request
-            .headers()
-            .get(REQUEST_ID)
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or("-");
-        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
-        let proxy = self.clone();
-        let answer = async move {
-            match proxy.forward(request, peer).await {
-                Ok(response) => response,
-                Err(error) => {
-                    proxy.metrics.count(outcome(&error));
-                    tracing::info!(%error, "not forwarded");
-                    match proxy.kubectl_errors {
-                        true => error.as_kubectl(),
-                        false => error.response(),
-                    }
-                }
-            }
+        let named = Named::of(&request);
+        let span = match tracing::enabled!(Level::DEBUG) {
+            true => named.span(),
+            false => Span::none(),
         };
-        Ok(answer.instrument(span).await)
+        let answered = self.forward(request, peer, &named).instrument(span).await;
+        Ok(answered.unwrap_or_else(|error| {
+            self.metrics.count(outcome(&error));
+            let not_forwarded = || tracing::info!(%error, "not forwarded");
+            named.span().in_scope(not_forwarded);
+            match self.kubectl_errors {
+                true => error.as_kubectl(),
+                false => error.response(),
+            }
+        }))
     }
 
     async fn forward(
         &self,
         request: Request<Incoming>,
         peer: Option<IpAddr>,
+        named: &Named,
     ) -> Result<Response<RelayBody>, ProxyError> {
         let open = self.metrics.open();
         // First of all: a stranger learns nothing, not even what the filter says.
@@ -140,7 +163,7 @@ impl Proxy {
         tracing::debug!(status = response.status().as_u16(), "answered");
         match (asked, callers_side) {
             (Some(protocol), Some(callers_side)) => {
-                self.switch(response, protocol, callers_side, open)
+                self.switch(response, protocol, callers_side, open, named.span())
             }
             _ if response.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
                 Err(ProxyError::Switched)
@@ -174,6 +197,7 @@ impl Proxy {
         asked: Protocol,
         callers_side: OnUpgrade,
         open: Counted,
+        span: Span,
     ) -> Result<Response<RelayBody>, ProxyError> {
         if !upgrade::switched(&response, asked) {
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -212,7 +236,7 @@ impl Proxy {
                 Err(_) => tracing::warn!("a side did not switch in time"),
             }
         };
-        self.spawner.spawn(splice.in_current_span());
+        self.spawner.spawn(splice.instrument(span));
         let mut end_to_end = std::mem::take(response.headers_mut());
         clean_answer(&mut end_to_end);
         Ok(upgrade::switching(end_to_end, asked))
@@ -252,11 +276,12 @@ fn clean_answer(headers: &mut HeaderMap) {
 
 /// As kubectl proxy does: the caller's address, behind those before it.
 fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
-    let before = headers::tokens(headers, &FORWARDED_FOR).map(str::to_owned);
-    let chain = before
-        .chain([peer.to_string()])
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut chain = String::new();
+    for before in headers::tokens(headers, &FORWARDED_FOR) {
+        chain.push_str(before);
+        chain.push_str(", ");
+    }
+    chain.push_str(&peer.to_string());
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);
     }

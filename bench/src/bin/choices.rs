@@ -1,9 +1,8 @@
 //! Measures the three choices and prints the tables of `NOTES.md`.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bench::chain::Variant;
 use bench::choices::{Effort, carrier, hop, runtime};
 use bench::origin::Origin;
@@ -24,7 +23,7 @@ struct Args {
     #[arg(long, value_enum, value_name = "CHOICE")]
     only: Vec<Choice>,
     /// Measure the binaries in another folder, too
-    #[arg(long, value_parser = variant, value_name = "NAME=FOLDER")]
+    #[arg(long, value_parser = Variant::parse, value_name = "NAME=FOLDER")]
     beside: Vec<Variant>,
     /// How this program measures memory: it runs itself
     #[arg(long, value_enum, hide = true)]
@@ -41,14 +40,6 @@ enum Choice {
     Carrier,
 }
 
-fn variant(text: &str) -> Result<Variant> {
-    let (name, folder) = text.split_once('=').context("give NAME=FOLDER")?;
-    Ok(Variant {
-        name: name.into(),
-        folder: PathBuf::from(folder).canonicalize()?,
-    })
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
     service_kit::tls::install_provider();
@@ -60,7 +51,7 @@ async fn run(args: Args) -> Result<()> {
         println!("{}", of_idle_streams(carrier).await?);
         return Ok(());
     }
-    bench::build::release()?;
+    bench::build::release(bench::build::CHAIN)?;
     let started = Instant::now();
     let effort = Effort {
         rounds: args.rounds,

@@ -1,7 +1,12 @@
 //! A path without double slashes and dot segments, as Go's `http.ServeMux` wants it.
 
+use std::borrow::Cow;
+
 /// The path that it redirects to, or the path itself.
-pub(super) fn cleaned(path: &str) -> String {
+pub(super) fn cleaned(path: &str) -> Cow<'_, str> {
+    if is_clean(path) {
+        return path.into();
+    }
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
         match segment {
@@ -16,7 +21,19 @@ pub(super) fn cleaned(path: &str) -> String {
     if path.ends_with('/') && cleaned != "/" {
         cleaned.push('/');
     }
-    cleaned
+    cleaned.into()
+}
+
+/// So it is with all but a few, which then need no copy.
+fn is_clean(path: &str) -> bool {
+    let Some(below) = path.strip_prefix('/') else {
+        return false;
+    };
+    let below = below.strip_suffix('/').unwrap_or(below);
+    path == "/"
+        || below
+            .split('/')
+            .all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
 #[cfg(test)]
@@ -39,6 +56,7 @@ mod tests {
             ("/...", "/..."),
         ] {
             assert_eq!(cleaned(path), clean, "{path}");
+            assert_eq!(is_clean(path), path == clean, "{path}");
         }
     }
 }

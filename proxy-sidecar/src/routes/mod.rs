@@ -4,6 +4,8 @@
 mod clean;
 mod escape;
 
+use std::borrow::Cow;
+
 use http::uri::{InvalidUri, PathAndQuery};
 use http::{Method, Uri};
 use thiserror::Error;
@@ -109,24 +111,28 @@ impl Routes {
         let path = as_sent(came);
         let clean = match self.clean && method != Method::CONNECT {
             true => clean::cleaned(&path),
-            false => path.to_string(),
+            false => Cow::Borrowed(&*path),
         };
         let Some((prefix, matched)) = self.find(&clean) else {
             return Ok(match clean == path {
                 true => Route::NotFound,
-                false => Route::Redirect(with_query(clean, query)),
+                false => Route::Redirect(with_query(&clean, query)),
             });
         };
         if matched == Match::Itself {
-            return Ok(Route::Redirect(with_query(clean + "/", query)));
+            return Ok(Route::Redirect(with_query(&format!("{clean}/"), query)));
         }
         if clean != path {
-            return Ok(Route::Redirect(with_query(clean, query)));
+            return Ok(Route::Redirect(with_query(&clean, query)));
         }
         let is_api = prefix.text == self.api.text;
         let stays = prefix.is_kept() || !self.clean && prefix.segments.is_empty();
         if is_api && stays {
-            let target = PathAndQuery::try_from(with_query(clean, query))?;
+            let target = match uri.path_and_query() {
+                // Mostly: it shares the request's own.
+                Some(target) if clean == came => target.clone(),
+                _ => PathAndQuery::try_from(with_query(&clean, query))?,
+            };
             let judged = decoded(came);
             return Ok(Route::Api { target, judged });
         }
@@ -144,12 +150,12 @@ impl Routes {
             below => [b"/", below].concat(),
         };
         let path = match judged.as_slice() {
-            [] => "/".to_owned(),
+            [] => Cow::Borrowed("/"),
             // Nothing is taken away, so it can stay as it came.
             same if same == whole => clean,
-            other => spelled(other),
+            other => Cow::Owned(spelled(other)),
         };
-        let target = PathAndQuery::try_from(with_query(path, query))?;
+        let target = PathAndQuery::try_from(with_query(&path, query))?;
         Ok(Route::Api { target, judged })
     }
 
@@ -204,10 +210,10 @@ impl Prefix {
     }
 }
 
-fn with_query(path: String, query: Option<&str>) -> String {
+fn with_query(path: &str, query: Option<&str>) -> String {
     match query {
         Some(query) => format!("{path}?{query}"),
-        None => path,
+        None => path.to_owned(),
     }
 }
 
