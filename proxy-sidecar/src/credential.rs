@@ -4,7 +4,7 @@ use std::future::ready;
 use std::path::Path;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
 use http_relay::body::error_chain;
 use hyper::body::Bytes;
@@ -14,10 +14,17 @@ use thiserror::Error;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
+use crate::refusal::{Change, Refusal};
 use crate::token_file::{TokenFile, TokenFileError};
 
-/// Gives the `Authorization` header for each request.
-pub(crate) enum Credential {
+/// Gives the `Authorization` header for each request, and knows whether the API
+/// server takes it.
+pub(crate) struct Credential {
+    source: Source,
+    refusal: Refusal,
+}
+
+enum Source {
     /// Client certificate, or none: TLS says who we are.
     None,
     /// A token in a file that is replaced while we run.
@@ -42,26 +49,41 @@ pub(crate) enum CredentialError {
     KubeClient(String),
 }
 
+impl From<Source> for Credential {
+    fn from(source: Source) -> Self {
+        Self {
+            source,
+            refusal: Refusal::default(),
+        }
+    }
+}
+
 impl Credential {
     pub(crate) fn new(config: &mut KubeConfig) -> Result<Self, kube::Error> {
         // kube-client's own reader neither trims nor can be told to read anew.
         if let Some(path) = config.auth_info.token_file.take() {
-            return Ok(Self::TokenFile(TokenFile::new(Path::new(&path))));
+            return Ok(Source::TokenFile(TokenFile::new(Path::new(&path))).into());
         }
-        Ok(config.auth_layer()?.map_or(Self::None, |layer| {
+        let source = config.auth_layer()?.map_or(Source::None, |layer| {
             let header = service_fn(|request: Request<Empty<Bytes>>| {
                 let header = request.headers().get(AUTHORIZATION).cloned();
                 ready(Ok::<_, BoxError>(Response::new(header)))
             });
-            Self::KubeClient(BoxCloneSyncService::new(layer.layer(header)))
-        }))
+            Source::KubeClient(BoxCloneSyncService::new(layer.layer(header)))
+        });
+        Ok(source.into())
+    }
+
+    /// No header at all.
+    pub(crate) fn none() -> Self {
+        Source::None.into()
     }
 
     pub(crate) async fn header(&self) -> Result<Option<HeaderValue>, CredentialError> {
-        match self {
-            Self::None => Ok(None),
-            Self::TokenFile(file) => Ok(Some(file.header()?)),
-            Self::KubeClient(service) => {
+        match &self.source {
+            Source::None => Ok(None),
+            Source::TokenFile(file) => Ok(Some(file.header()?)),
+            Source::KubeClient(service) => {
                 let answer = service.clone().oneshot(Request::default()).await;
                 answer
                     .map(|answer| answer.into_body().map(sensitive))
@@ -72,16 +94,46 @@ impl Credential {
 
     /// Whether there is a credential, without running an exec plugin.
     pub(crate) fn ready(&self) -> Result<(), CredentialError> {
-        if let Self::TokenFile(file) = self {
+        if let Source::TokenFile(file) = &self.source {
             file.header()?;
         }
         Ok(())
     }
 
-    /// After a 401: the next request takes a fresh one.
-    pub(crate) fn refresh(&self) {
-        if let Self::TokenFile(file) = self {
-            file.refresh();
+    /// Takes note of the answer to a request with this header: after a 401 the next
+    /// request takes a fresh one.
+    pub(crate) fn answered(&self, header: Option<&HeaderValue>, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED
+            && let (Source::TokenFile(file), Some(header)) = (&self.source, header)
+            && !file.refused(header)
+        {
+            return;
+        }
+        match self.refusal.answered(header, status) {
+            Some(Change::Began) => tracing::warn!("{}", self.refused()),
+            Some(Change::Ended(after)) => tracing::info!(
+                seconds = after.as_secs(),
+                "the API server takes the credential again"
+            ),
+            None => {}
+        }
+    }
+
+    /// What a 401 means: cause and cure.
+    pub(crate) fn refused(&self) -> String {
+        match &self.source {
+            Source::TokenFile(file) => format!(
+                "the API server refuses the service account's token in {}: it has expired, \
+                 or the account was deleted or made anew. The kubelet renews the token when \
+                 four fifths of its time are over, by default within 48 minutes; delete the \
+                 pod, and the one in its place has a good one at once",
+                file.path().display()
+            ),
+            Source::KubeClient(_) | Source::None => "the API server refuses the kubeconfig's \
+                 credential: it has expired, or was withdrawn. Log in anew, and start \
+                 proxy-sidecar anew if a token or a certificate stands in the kubeconfig \
+                 itself"
+                .to_owned(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod metrics;
 mod plain;
 mod probe;
 mod proxy;
+mod refusal;
 mod routes;
 mod secret;
 mod sidecar;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Request, Response, Uri};
 use http_relay::{RelayBody, framing};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -99,7 +99,7 @@ impl Upstream {
         let connections = Tasks::new();
         let credential = if is_open(&config.cluster_url) {
             tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
-            Credential::None
+            Credential::none()
         } else {
             Credential::new(&mut config)?
         };
@@ -137,10 +137,12 @@ impl Upstream {
             .get(AUTHORIZATION)
             .is_some_and(|value| !value.is_empty());
         let ours = self.require_own_credential || !callers;
+        let mut credential = None;
         if ours {
             headers.remove(AUTHORIZATION);
-            if let Some(credential) = self.credential.header().await? {
-                headers.insert(AUTHORIZATION, credential);
+            credential = self.credential.header().await?;
+            if let Some(credential) = &credential {
+                headers.insert(AUTHORIZATION, credential.clone());
             }
         }
         // As kubectl proxy: a caller that impersonates somebody says all of it.
@@ -158,8 +160,9 @@ impl Upstream {
             &self.client
         };
         let response = client.request(request).await?;
-        if response.status() == StatusCode::UNAUTHORIZED && ours {
-            self.credential.refresh();
+        if ours {
+            let status = response.status();
+            self.credential.answered(credential.as_ref(), status);
         }
         Ok(response)
     }
@@ -168,6 +171,11 @@ impl Upstream {
     /// told without running anything.
     pub(crate) fn ready(&self) -> Result<(), CredentialError> {
         self.credential.ready()
+    }
+
+    /// What it means that the API server answers 401 to our credential.
+    pub(crate) fn refused(&self) -> String {
+        self.credential.refused()
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
