@@ -18,6 +18,7 @@ const SUITES: &[&str] = &[
     "hostile_server",
     "reload_faults",
     "kubectl_proxy",
+    "api_server_changes",
 ];
 
 /// Arguments of `cargo xtask endure`.
