@@ -6,16 +6,23 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use data_encoding::BASE64;
+use futures_util::future::try_join_all;
+use integration::chain::SOON;
 use integration::environment::Environment;
 use integration::kubeconfig::{Credential, Kubeconfig};
 use integration::sidecar::Sidecar;
+use integration::wait::until;
 use local_kubernetes::ControlPlane;
 use serde_json::{Value, json};
 
-use crate::pod::switches;
+use crate::pod::{NAMESPACE, delete, switches, token};
 
 /// Writes one with that user; gives the flag that names it.
-fn kubeconfig(control_plane: &ControlPlane, folder: &Path, user: &Value) -> Result<String> {
+pub(crate) fn kubeconfig(
+    control_plane: &ControlPlane,
+    folder: &Path,
+    user: &Value,
+) -> Result<String> {
     let ca_file = folder.join("ca.crt");
     std::fs::write(&ca_file, control_plane.ca_pem())?;
     let mut document = Kubeconfig {
@@ -76,6 +83,46 @@ fn print(folder: &Path, status: &Value) -> Result<()> {
     let next = folder.join("credential.next");
     std::fs::write(&next, credential.to_string())?;
     Ok(std::fs::rename(next, folder.join("credential"))?)
+}
+
+fn runs(folder: &Path) -> Result<usize> {
+    Ok(std::fs::read_to_string(folder.join("runs"))?
+        .lines()
+        .count())
+}
+
+/// It is run once for many requests, and again when its token is refused.
+pub(crate) async fn exec_plugins(environment: Arc<Environment>) -> Result<()> {
+    let control_plane = environment.kubernetes().await?;
+    let folder = tempfile::tempdir()?;
+    let old = token(control_plane, "plugin").await?;
+    environment.secrets.add("a token", &old);
+    print(folder.path(), &json!({ "token": old }))?;
+    let flag = kubeconfig(control_plane, folder.path(), &plugin(folder.path())?)?;
+    let sidecar = Sidecar::start(folder, &[&flag]).await?;
+    for who in try_join_all((0..20).map(|_| sidecar.who())).await? {
+        ensure!(who.ends_with(":plugin"), "{who}");
+    }
+    switches(&sidecar).await?;
+    let ran = runs(sidecar.folder())?;
+    ensure!(ran == 1, "the plugin has run {ran} times");
+
+    delete(control_plane, "plugin").await?;
+    let new = control_plane
+        .service_account_token(NAMESPACE, "plugin")
+        .await?;
+    environment.secrets.add("a token", &new);
+    print(sidecar.folder(), &json!({ "token": new }))?;
+    // The API server remembers the old one for some time.
+    until("a refusal", SOON * 2, || async {
+        Ok((sidecar.try_who().await?.0 == 401).then_some(()))
+    })
+    .await?;
+    until("the new token", SOON, || async {
+        Ok((sidecar.try_who().await?.0 == 201).then_some(()))
+    })
+    .await?;
+    environment.secrets.must_not_be_in_file(&sidecar.log())
 }
 
 pub(crate) async fn exec_plugins_with_certificates(environment: Arc<Environment>) -> Result<()> {

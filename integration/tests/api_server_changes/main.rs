@@ -11,10 +11,12 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use certificates::a_self_made_certificate;
+use certificates::{
+    a_certificate_that_is_its_own_ca, a_new_ca, a_self_made_certificate, new_client_certificates,
+};
 use integration::environment::Environment;
 use integration::{suite, tests};
-use kubeconfigs::{client_certificates, exec_plugins_with_certificates};
+use kubeconfigs::{client_certificates, exec_plugins, exec_plugins_with_certificates};
 use restarts::{a_new_certificate, a_restarted_api_server};
 use tokens::{
     a_callers_own_token_says_nothing_of_ours, a_service_account_made_anew, an_expired_token,
@@ -31,8 +33,12 @@ fn main() -> ExitCode {
         a_callers_own_token_says_nothing_of_ours,
         a_restarted_api_server,
         a_new_certificate,
+        a_new_ca,
+        new_client_certificates,
         a_self_made_certificate,
+        a_certificate_that_is_its_own_ca,
         client_certificates,
+        exec_plugins,
         exec_plugins_with_certificates,
     ];
     suite::run_sharing(Environment::default(), at_once, tests)
