@@ -90,6 +90,7 @@ impl Environment {
                 control_plane
                     .bind_cluster_role("cluster-admin", subject)
                     .await?;
+                self.secrets.add("the service account's token", &token);
                 Ok(Shared {
                     control_plane,
                     token,

@@ -1,19 +1,17 @@
 //! Which cluster proxy-sidecar calls, and as whom: a pod's service account, a
 //! kubeconfig's context, a kubeconfig's impersonation.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use integration::binaries::culvert;
 use integration::environment::Environment;
 use integration::kubeconfig::{Credential, Kubeconfig};
-use integration::service::Service;
+use integration::mounted::Mounted;
+use integration::sidecar::Sidecar;
 use integration::{suite, tests};
-use local_kubernetes::process::Spawner;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -26,107 +24,20 @@ fn main() -> ExitCode {
     ])
 }
 
-/// A sidecar that was started by another program.
-struct Sidecar {
-    service: Service,
-    // Ends the process before the folder goes.
-    _spawner: Spawner,
-    folder: TempDir,
-}
-
-impl Sidecar {
-    /// Runs `starter` with its arguments, then proxy-sidecar with its own.
-    async fn start(
-        folder: TempDir,
-        starter: &Path,
-        starters: &[&str],
-        own: &[&str],
-    ) -> Result<Self> {
-        let program = culvert("proxy-sidecar")?.display().to_string();
-        let fixed = ["--port=0", "--admin-address=127.0.0.1:0"];
-        let arguments = starters
-            .iter()
-            .copied()
-            .chain([program.as_str()])
-            .chain(fixed)
-            .chain(own.iter().copied());
-        let arguments: Vec<_> = arguments.map(str::to_owned).collect();
-        let spawner = Spawner::new()?;
-        let service = Service::start_binary(
-            &spawner,
-            "proxy-sidecar",
-            starter,
-            "trace",
-            &arguments,
-            folder.path(),
-        )
-        .await?;
-        Ok(Self {
-            service,
-            _spawner: spawner,
-            folder,
-        })
-    }
-
-    async fn get(&self, path: &str) -> Result<(u16, Value)> {
-        let address = self.service.address.context("no address")?;
-        let response = reqwest::get(format!("http://{address}{path}")).await?;
-        Ok((response.status().as_u16(), response.json().await?))
-    }
-
-    /// The name that the API server knows the caller by.
-    async fn who(&self) -> Result<String> {
-        self.who_with(&[]).await
-    }
-
-    /// As [`Self::who`], of a caller with these headers.
-    async fn who_with(&self, headers: &[(&'static str, &str)]) -> Result<String> {
-        let address = self.service.address.context("no address")?;
-        let review =
-            json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
-        let url = format!("http://{address}/apis/authentication.k8s.io/v1/selfsubjectreviews");
-        let mut request = reqwest::Client::new().post(url).json(&review);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer: Value = request.send().await?.error_for_status()?.json().await?;
-        Ok(answer["status"]["userInfo"]["username"]
-            .as_str()
-            .context("no name")?
-            .to_owned())
-    }
-
-    fn log(&self) -> PathBuf {
-        self.service.log()
-    }
-}
-
-/// In a mount namespace of its own, with the files where the kubelet puts them.
+/// Its files are where the kubelet puts them.
 async fn a_pods_service_account(environment: Arc<Environment>) -> Result<()> {
-    const PLACE: &str = "/run/secrets/kubernetes.io/serviceaccount";
     let api_server = environment.api_server().await?;
     let folder = tempfile::tempdir()?;
+    let account = folder.path().join("account");
     // A line feed behind the token, as editors leave one, must not matter.
-    for (file, text) in [
-        ("token", format!("{}\n", api_server.token)),
-        ("ca.crt", api_server.ca_pem),
-        ("namespace", "culvert".into()),
-    ] {
-        std::fs::write(folder.path().join(file), text)?;
-    }
-    let port = api_server
-        .url
-        .rsplit_once(':')
-        .context("no port")?
-        .1
-        .to_owned();
-    let mount = format!(
-        "mount -t tmpfs tmpfs /run && mkdir -p {PLACE} && cp token ca.crt namespace {PLACE} && \
-         unset KUBECONFIG && export HOME=/nowhere KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT={port} && \
-         exec \"$@\""
-    );
-    let starters = ["--mount", "--map-root-user", "sh", "-c", &mount, "sh"];
-    let sidecar = Sidecar::start(folder, Path::new("unshare"), &starters, &[]).await?;
+    let token = format!("{}\n", api_server.token);
+    let files = [
+        ("token", token.as_str()),
+        ("ca.crt", &api_server.ca_pem),
+        ("namespace", "culvert"),
+    ];
+    let _account = Mounted::new(account, &files)?;
+    let sidecar = Sidecar::start_in_pod(folder, "account", &api_server.url, &[]).await?;
     ensure!(sidecar.who().await? == "system:serviceaccount:culvert:connector");
     let (status, namespaces) = sidecar.get("/api/v1/namespaces").await?;
     ensure!(
@@ -150,9 +61,8 @@ async fn a_context_of_the_users_kubeconfig(environment: Arc<Environment>) -> Res
     std::fs::write(folder.path().join("config"), document.to_string())?;
     let starters = ["KUBECONFIG=config"];
     let sidecar =
-        Sidecar::start(folder, Path::new("env"), &starters, &["--context=culvert"]).await?;
+        Sidecar::start_by(folder, Path::new("env"), &starters, &["--context=culvert"]).await?;
     ensure!(sidecar.who().await? == "system:serviceaccount:culvert:connector");
-    drop(sidecar.folder);
     Ok(())
 }
 
@@ -164,7 +74,7 @@ async fn a_kubeconfigs_impersonation(environment: Arc<Environment>) -> Result<()
     document["users"][0]["user"]["as-groups"] = json!(["people", "visitors"]);
     std::fs::write(folder.path().join("config"), document.to_string())?;
     let own = ["--kubeconfig=config"];
-    let sidecar = Sidecar::start(folder, Path::new("env"), &[], &own).await?;
+    let sidecar = Sidecar::start(folder, &own).await?;
     ensure!(
         sidecar.who().await? == "somebody",
         "{}",
@@ -174,13 +84,13 @@ async fn a_kubeconfigs_impersonation(environment: Arc<Environment>) -> Result<()
     ensure!(status == 403, "{status} {answer}");
 
     // One that names nobody does not escape from it.
-    let address = sidecar.service.address.context("no address")?;
+    let address = sidecar.address()?;
     let request = reqwest::Client::new().get(format!("http://{address}/api/v1/namespaces"));
     let answer = request.header("Impersonate-User", "").send().await?;
     ensure!(answer.status() == 403, "{}", answer.status());
 
     // A caller that impersonates replaces all of it.
-    let address = sidecar.service.address.context("no address")?;
+    let address = sidecar.address()?;
     let request = reqwest::Client::new().get(format!("http://{address}/api/v1/namespaces"));
     let answer = request
         .header("Impersonate-User", "other")
@@ -209,8 +119,8 @@ async fn a_callers_impersonation(environment: Arc<Environment>) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let document = kubeconfig(&environment, folder.path()).await?;
         std::fs::write(folder.path().join("config"), document.to_string())?;
-        let sidecar = Sidecar::start(folder, Path::new("env"), &[], own).await?;
-        let secret = std::fs::read_to_string(sidecar.folder.path().join("secret"));
+        let sidecar = Sidecar::start(folder, own).await?;
+        let secret = std::fs::read_to_string(sidecar.folder().join("secret"));
         let mut headers = vec![("Impersonate-User", "somebody")];
         if let Ok(secret) = &secret {
             environment
@@ -244,7 +154,7 @@ async fn flags_above_a_kubeconfig(environment: Arc<Environment>) -> Result<()> {
         "--certificate-authority=ca.crt",
         &token,
     ];
-    let sidecar = Sidecar::start(folder, Path::new("env"), &[], &own).await?;
+    let sidecar = Sidecar::start(folder, &own).await?;
     ensure!(sidecar.who().await? == "system:serviceaccount:culvert:connector");
     environment.secrets.must_not_be_in_file(&sidecar.log())
 }
@@ -265,7 +175,7 @@ async fn flags_without_a_kubeconfig(environment: Arc<Environment>) -> Result<()>
         "--as-uid=7",
     ];
     let starters = ["--unset=KUBECONFIG", "HOME=/nowhere"];
-    let sidecar = Sidecar::start(folder, Path::new("env"), &starters, &own).await?;
+    let sidecar = Sidecar::start_by(folder, Path::new("env"), &starters, &own).await?;
     ensure!(sidecar.who().await? == "somebody");
     environment.secrets.must_not_be_in_file(&sidecar.log())
 }

@@ -1,5 +1,6 @@
 //! Calls to the API server and to etcd, with deadlines.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 /// milliseconds, on a loaded machine in seconds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+const HOST: &str = "localhost";
+
 /// The API server as the administrator sees it.
 pub(crate) struct ApiClient {
     url: String,
@@ -20,17 +23,20 @@ pub(crate) struct ApiClient {
 }
 
 impl ApiClient {
-    pub(crate) fn new(url: &str, ca_pem: &str, token: &str) -> Result<Self> {
+    /// Of the API server at that port of 127.0.0.1. It is called as `localhost`,
+    /// where it always shows a certificate of a CA.
+    pub(crate) fn new(port: u16, ca_pem: &str, token: &str) -> Result<Self> {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))?;
         authorization.set_sensitive(true);
         let client = Client::builder()
             .tls_certs_only([Certificate::from_pem(ca_pem.as_bytes())?])
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
+            .resolve(HOST, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
             .no_proxy()
             .timeout(DEADLINE)
             .build()?;
         Ok(Self {
-            url: url.to_owned(),
+            url: format!("https://{HOST}:{port}"),
             client,
         })
     }

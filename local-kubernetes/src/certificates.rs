@@ -1,4 +1,4 @@
-//! Keys and certificates of one control plane.
+//! Keys and certificates of one control plane; all keys are EC P-256.
 
 use anyhow::Result;
 use rcgen::{
@@ -17,48 +17,80 @@ const SERVER_NAMES: [&str; 6] = [
     "kubernetes.default.svc.cluster.local",
 ];
 
-/// All in PEM.
-pub(crate) struct Certificates {
-    pub(crate) ca: String,
-    pub(crate) server: String,
-    pub(crate) server_key: String,
-    /// Signs service-account tokens.
-    pub(crate) service_account_key: String,
-    /// Verifies service-account tokens.
-    pub(crate) service_account_public_key: String,
+/// A certificate with its key, both in PEM.
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
-impl Certificates {
-    /// A new CA with a server certificate of it, and a key for tokens; all
-    /// keys are EC P-256.
-    ///
-    /// The certificate that the API server would make for itself is its own
-    /// CA, which rustls refuses.
-    pub(crate) fn new() -> Result<Self> {
+/// What signs certificates.
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+impl Ca {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let mut ca = CertificateParams::new(Vec::new())?;
-        ca.distinguished_name
-            .push(DnType::CommonName, "local-kubernetes-ca");
+        ca.distinguished_name.push(DnType::CommonName, name);
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
+        let key = KeyPair::generate()?;
+        Ok(Self(CertifiedIssuer::self_signed(ca, key)?))
+    }
 
-        let mut server = CertificateParams::new(SERVER_NAMES.map(str::to_owned))?;
-        server
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
-        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A server certificate of it.
+    pub(crate) fn server(&self) -> Result<Identity> {
+        let mut server = server()?;
         server.use_authority_key_identifier_extension = true;
-        let server_key = KeyPair::generate()?;
-        let server = server.signed_by(&server_key, &ca)?;
+        self.identity(&server)
+    }
 
-        let service_account_key = KeyPair::generate()?;
-        Ok(Self {
-            ca: ca.pem(),
-            server: server.pem(),
-            server_key: server_key.serialize_pem(),
-            service_account_key: service_account_key.serialize_pem(),
-            service_account_public_key: service_account_key.public_key_pem(),
+    /// A client certificate of it: Kubernetes reads the user and one group of theirs
+    /// from its subject.
+    pub(crate) fn client(&self, user: &str, group: &str) -> Result<Identity> {
+        let mut client = CertificateParams::new(Vec::new())?;
+        client.distinguished_name.push(DnType::CommonName, user);
+        client
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+        client.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.identity(&client)
+    }
+
+    fn identity(&self, certificate: &CertificateParams) -> Result<Identity> {
+        let key = KeyPair::generate()?;
+        let certificate = certificate.clone().signed_by(&key, &self.0)?;
+        Ok(Identity {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
         })
     }
+}
+
+/// A server certificate that is its own CA: Go takes it for both.
+pub(crate) fn own_ca() -> Result<Identity> {
+    let mut server = server()?;
+    server.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    server.key_usages.push(KeyUsagePurpose::KeyCertSign);
+    let key = KeyPair::generate()?;
+    Ok(Identity {
+        certificate: server.self_signed(&key)?.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+fn server() -> Result<CertificateParams> {
+    let mut server = CertificateParams::new(SERVER_NAMES.map(str::to_owned))?;
+    server
+        .distinguished_name
+        .push(DnType::CommonName, "kube-apiserver");
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(server)
 }

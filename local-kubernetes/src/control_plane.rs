@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 
 use crate::api_client::{ApiClient, EtcdClient};
-use crate::certificates::Certificates;
 use crate::data_folder::DataFolder;
 use crate::process::{Process, Program, Spawner};
 use crate::reserved_port::ReservedPort;
-use crate::{Binaries, Kubeconfig, Options, server_files};
+use crate::trust::Trust;
+use crate::{Binaries, Kubeconfig, Options, ServingCertificate, certificates, server_files};
 
 /// How often a starting API server is asked whether it is ready.
 const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -35,16 +35,17 @@ pub struct ControlPlane {
     // them, and the folder goes last.
     processes: Mutex<Processes>,
     spawner: Spawner,
-    folder: DataFolder,
-    _port: ReservedPort,
+    pub(crate) folder: DataFolder,
+    pub(crate) port: ReservedPort,
     binaries: Binaries,
     api_server_arguments: Vec<String>,
     ready_within: Duration,
     pub(crate) api: ApiClient,
     etcd_client: EtcdClient,
     url: String,
-    ca_pem: String,
-    admin_token: String,
+    pub(crate) ca_pem: String,
+    pub(crate) trust: Trust,
+    pub(crate) admin_token: String,
     admin_kubeconfig: PathBuf,
 }
 
@@ -74,13 +75,21 @@ impl ControlPlane {
     pub async fn start(binaries: &Binaries, options: Options) -> Result<Self> {
         let folder = DataFolder::new()?;
         let port = ReservedPort::new()?;
-        let certificates = Certificates::new().context("cannot make certificates")?;
         let admin_token = format!("{:032x}", rand::random::<u128>());
-        let url = format!("https://127.0.0.1:{}", port.number());
+        let trust = Trust::new().context("cannot make certificates")?;
+        server_files::write_server_certificate(&folder, &trust.ca.server()?)?;
+        let ca_pem = match options.serving_certificate {
+            ServingCertificate::OwnCa => {
+                let own = certificates::own_ca()?;
+                server_files::write_own_ca(&folder, &own)?;
+                own.certificate
+            }
+            _ => trust.ca.pem(),
+        };
         let api_server_arguments = server_files::api_server_arguments(
             &folder,
             port.number(),
-            &certificates,
+            &trust,
             &admin_token,
             &options,
         )?;
@@ -92,24 +101,29 @@ impl ControlPlane {
             folder: folder.path(),
         })?;
         let api_server = start_api_server(&spawner, binaries, &api_server_arguments, &folder)?;
-        let control_plane = Self {
+        let mut control_plane = Self {
             processes: Mutex::new(Processes { api_server, etcd }),
             spawner,
-            _port: port,
             binaries: binaries.clone(),
             api_server_arguments,
             ready_within: options.ready_within,
-            api: ApiClient::new(&url, &certificates.ca, &admin_token)?,
+            api: ApiClient::new(port.number(), &trust.ca.pem(), &admin_token)?,
             etcd_client: EtcdClient::new(&server_files::etcd_socket(&folder))?,
-            url,
-            ca_pem: certificates.ca,
+            url: format!("https://127.0.0.1:{}", port.number()),
+            port,
+            ca_pem,
+            trust,
             admin_kubeconfig: folder.join("admin.kubeconfig"),
             admin_token,
             folder,
         };
-        control_plane
-            .kubeconfig_for(&control_plane.admin_token, &control_plane.admin_kubeconfig)?;
         control_plane.ready().await?;
+        if options.serving_certificate == ServingCertificate::SelfMade {
+            let made = server_files::self_made_certificate(&control_plane.folder);
+            control_plane.ca_pem = std::fs::read_to_string(&made)
+                .with_context(|| format!("cannot read {}", made.display()))?;
+        }
+        control_plane.write_admin_kubeconfig()?;
         Ok(control_plane)
     }
 
@@ -128,7 +142,8 @@ impl ControlPlane {
     }
 
     /// The CA that the API server's certificate is of, in PEM. The certificate
-    /// is good for 127.0.0.1, `localhost` and `kubernetes.default.svc`.
+    /// is good for 127.0.0.1, `localhost` and `kubernetes.default.svc`; one that
+    /// [the API server has made](ServingCertificate::SelfMade) not for the last.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -230,6 +245,10 @@ impl ControlPlane {
             )?;
         }
         self.ready().await
+    }
+
+    pub(crate) fn write_admin_kubeconfig(&self) -> Result<()> {
+        self.kubeconfig_for(&self.admin_token, &self.admin_kubeconfig)
     }
 
     async fn ready(&self) -> Result<()> {

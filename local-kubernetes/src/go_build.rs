@@ -55,25 +55,44 @@ fn write_module(module: &GoModule, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Builds the program in the folder `sources`, which is a module of its own.
+pub(crate) fn build_program(
+    name: &str,
+    sources: &Path,
+    binary: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<()> {
+    require_go(sources)?;
+    let log = binary.with_extension("log");
+    let mut command = go(sources);
+    command
+        .arg("build")
+        .args(GO_FLAGS)
+        .args(["-ldflags", "-s -w"]);
+    command.arg("-o").arg(binary).arg(".");
+    run_build(name, command.stderr(File::create(&log)?), &log, progress)
+        .with_context(|| format!("cannot build {name} in {}", sources.display()))
+}
+
 fn build(command: &GoCommand, module: &Path, binary: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     let what = format!("{} {}", command.name, command.module.version()?);
     let log = module.join(format!("{}.log", command.name));
+    let mut build = go(module);
+    build.arg("build").args(GO_FLAGS);
+    build.arg("-ldflags").arg(command.linker_flags()?);
+    build.arg("-o").arg(binary).arg(command.package);
+    run_build(&what, build.stderr(File::create(&log)?), &log, progress)
+}
+
+/// `log` is where `command` writes what it complains of.
+fn run_build(what: &str, command: &mut Command, log: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     progress(&format!("building {what} (once; all of it takes minutes)"));
     let started = Instant::now();
-    let status = run(
-        go(module)
-            .arg("build")
-            .args(GO_FLAGS)
-            .arg("-ldflags")
-            .arg(command.linker_flags()?)
-            .arg("-o")
-            .arg(binary)
-            .arg(command.package)
-            .stderr(File::create(&log)?),
-        &|elapsed| progress(&format!("building {what}: {} s", elapsed.as_secs())),
-    )?;
+    let status = run(command, &|elapsed| {
+        progress(&format!("building {what}: {} s", elapsed.as_secs()))
+    })?;
     if !status.success() {
-        bail!("go build failed ({status}):\n{}", log_tail(&log));
+        bail!("go build failed ({status}):\n{}", log_tail(log));
     }
     let seconds = started.elapsed().as_secs();
     progress(&format!("built {what} in {seconds} s"));

@@ -28,6 +28,7 @@ mod data_folder;
 mod environment;
 mod go_build;
 mod go_commands;
+mod go_program;
 mod kubeconfig;
 mod kubernetes_api;
 mod log_tail;
@@ -36,16 +37,20 @@ mod private_file;
 pub mod process;
 mod reserved_port;
 mod server_files;
+mod token_key;
+mod trust;
 mod without_registry;
 
 pub use access::Subject;
 pub use binaries::{Binaries, obtain_helm, obtain_kind};
 pub use cache::whole_folder;
+pub use certificates::Identity;
 pub use control_plane::ControlPlane;
 pub use environment::cache_folder;
+pub use go_program::obtain_go_program;
 pub use kubeconfig::Kubeconfig;
 pub use kubernetes_api::{KubernetesApi, obtain};
-pub use options::Options;
+pub use options::{Options, ServingCertificate};
 
 /// Shows a line of progress to whoever looks at the terminal.
 pub fn to_stderr(line: &str) {

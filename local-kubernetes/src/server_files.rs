@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::Options;
-use crate::certificates::Certificates;
+use crate::certificates::Identity;
 use crate::data_folder::DataFolder;
 use crate::private_file::write_private;
+use crate::trust::Trust;
+use crate::{Options, ServingCertificate};
 
 /// The name of etcd's socket in the data folder. etcd checks its URLs for a
 /// port, also where they are sockets: it is part of the name.
@@ -50,23 +51,54 @@ pub(crate) fn etcd_arguments() -> Vec<String> {
     ]
 }
 
-/// Writes what the API server reads, and returns the arguments that name it.
-/// The API server must run in the data folder.
+/// The certificate that is shown, in the data folder, where kube-apiserver has made
+/// it itself; behind it stands its CA's.
+pub(crate) fn self_made_certificate(folder: &DataFolder) -> PathBuf {
+    folder.join("certs/apiserver.crt")
+}
+
+/// Writes the certificate that those see who call the API server as `localhost`.
+/// The others see the same, unless [`Options::serving_certificate`] says otherwise.
+pub(crate) fn write_server_certificate(folder: &DataFolder, server: &Identity) -> Result<()> {
+    write_private(&folder.join("server.crt"), &server.certificate)?;
+    write_private(&folder.join("server.key"), &server.key)
+}
+
+/// Writes the certificate that is its own CA.
+pub(crate) fn write_own_ca(folder: &DataFolder, own: &Identity) -> Result<()> {
+    write_private(&folder.join("own-ca.crt"), &own.certificate)?;
+    write_private(&folder.join("own-ca.key"), &own.key)
+}
+
+fn serving_arguments(certificate: ServingCertificate) -> &'static [&'static str] {
+    const FOR_LOCALHOST: &str = "--tls-sni-cert-key=server.crt,server.key:localhost";
+    match certificate {
+        ServingCertificate::Ca => &[
+            "--tls-cert-file=server.crt",
+            "--tls-private-key-file=server.key",
+        ],
+        ServingCertificate::SelfMade => &["--cert-dir=certs", FOR_LOCALHOST],
+        ServingCertificate::OwnCa => &[
+            "--tls-cert-file=own-ca.crt",
+            "--tls-private-key-file=own-ca.key",
+            FOR_LOCALHOST,
+        ],
+    }
+}
+
+/// Writes what the API server reads beside its certificate, and returns the
+/// arguments that name both. The API server must run in the data folder.
 pub(crate) fn api_server_arguments(
     folder: &DataFolder,
     port: u16,
-    certificates: &Certificates,
+    trust: &Trust,
     admin_token: &str,
     options: &Options,
 ) -> Result<Vec<String>> {
     for (name, content) in [
-        ("server.crt", &certificates.server),
-        ("server.key", &certificates.server_key),
-        ("service-account.key", &certificates.service_account_key),
-        (
-            "service-account.pub",
-            &certificates.service_account_public_key,
-        ),
+        ("service-account.key", &trust.token_key.private_pem()),
+        ("service-account.pub", &trust.token_key.public_pem()),
+        ("client-ca.crt", &trust.client_ca.pem()),
         (
             "tokens.csv",
             &format!("{admin_token},admin,1,system:masters\n"),
@@ -77,8 +109,7 @@ pub(crate) fn api_server_arguments(
     let mut arguments: Vec<String> = [
         "--bind-address=127.0.0.1",
         "--permit-port-sharing=true",
-        "--tls-cert-file=server.crt",
-        "--tls-private-key-file=server.key",
+        "--client-ca-file=client-ca.crt",
         // Left to itself it allows everything.
         "--authorization-mode=RBAC",
         "--token-auth-file=tokens.csv",
@@ -94,6 +125,8 @@ pub(crate) fn api_server_arguments(
     ]
     .map(str::to_owned)
     .into();
+    let serving = serving_arguments(options.serving_certificate);
+    arguments.extend(serving.iter().map(|&argument| argument.to_owned()));
     arguments.push(format!("--etcd-servers=unix://{ETCD_SOCKET}"));
     arguments.push(format!("--secure-port={port}"));
     if options.audit {

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
-use local_kubernetes::{Binaries, ControlPlane, Options, Subject};
+use local_kubernetes::{Binaries, ControlPlane, Options, ServingCertificate, Subject};
 
 /// For what happens in milliseconds when it works.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -233,6 +233,90 @@ async fn a_killed_api_server_comes_back_on_its_port_with_its_data() {
         "{who}"
     );
     kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_certificate_and_a_token_end_as_they_should() {
+    let kubernetes = start(Options::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let jane = kubernetes.client_certificate("jane", "people").unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let flags = [
+        format!("--server={}", kubernetes.url()),
+        format!(
+            "--certificate-authority={}",
+            file("ca.crt", kubernetes.ca_pem())
+        ),
+        format!(
+            "--client-certificate={}",
+            file("jane.crt", &jane.certificate)
+        ),
+        format!("--client-key={}", file("jane.key", &jane.key)),
+    ];
+    let who = Command::new(kubernetes.kubectl())
+        .env("KUBECONFIG", "/dev/null")
+        .args(&flags)
+        .args(["auth", "whoami"])
+        .output()
+        .unwrap();
+    let who = stdout(&who);
+    assert!(who.contains("jane") && who.contains("people"), "{who}");
+
+    let token = kubernetes
+        .service_account_token("default", "tester")
+        .await
+        .unwrap();
+    let later = kubernetes.expiring_token(&token, DEADLINE).unwrap();
+    stdout(&kubectl(&kubernetes, &later, &["auth", "whoami"]));
+    let expired = kubernetes.expiring_token(&token, Duration::ZERO).unwrap();
+    let refused = kubectl(&kubernetes, &expired, &["auth", "whoami"]);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("Unauthorized"), "{error}");
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn its_certificate_and_its_ca_change() {
+    let mut kubernetes = start(Options::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let before = folder.path().join("kubeconfig");
+    let token = kubernetes.admin_token().to_owned();
+    kubernetes.kubeconfig_for(&token, &before).unwrap();
+    let version = |kubernetes: &ControlPlane| {
+        Command::new(kubernetes.kubectl())
+            .env("KUBECONFIG", &before)
+            .args(["get", "--raw", "/version"])
+            .output()
+            .unwrap()
+    };
+    kubernetes.restart_with_new_certificate().await.unwrap();
+    stdout(&version(&kubernetes));
+    kubernetes.restart_with_new_ca().await.unwrap();
+    let refused = version(&kubernetes);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("unknown authority"), "{error}");
+    admin(&kubernetes, &["get", "--raw", "/version"]);
+    kubernetes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn certificates_without_a_ca_of_their_own() {
+    for serving_certificate in [ServingCertificate::SelfMade, ServingCertificate::OwnCa] {
+        let options = Options {
+            serving_certificate,
+            ..Options::default()
+        };
+        let kubernetes = start(options).await;
+        // Go takes both, with what `ca_pem` gives.
+        admin(&kubernetes, &["get", "--raw", "/version"]);
+        kubernetes.restart_api_server().await.unwrap();
+        admin(&kubernetes, &["get", "--raw", "/version"]);
+        kubernetes.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

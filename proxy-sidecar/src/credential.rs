@@ -1,47 +1,33 @@
 //! The credential that goes to the API server.
 
-use std::future::ready;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
-use http_body_util::Empty;
+use http::{HeaderValue, StatusCode};
 use http_relay::body::error_chain;
-use hyper::body::Bytes;
 use kube::Config as KubeConfig;
-use kube::client::{AuthError, ConfigExt};
+use kube::client::AuthError;
 use thiserror::Error;
-use tower::util::BoxCloneSyncService;
-use tower::{BoxError, Layer, ServiceExt, service_fn};
+use tower::BoxError;
 
+use crate::kube_credential::KubeCredential;
+use crate::refusal::{Change, Refusal};
 use crate::token_file::{TokenFile, TokenFileError};
 
-/// Gives the `Authorization` header for each request.
-pub(crate) enum Credential {
+/// Gives the `Authorization` header for each request, and knows whether the API
+/// server takes it.
+pub(crate) struct Credential {
+    source: Source,
+    refusal: Refusal,
+}
+
+enum Source {
     /// Client certificate, or none: TLS says who we are.
     None,
     /// A token in a file that is replaced while we run.
     TokenFile(TokenFile),
     /// kube-client's own: fixed tokens, passwords, exec plugins.
-    KubeClient(KubeClient),
+    KubeClient(KubeCredential),
 }
-
-/// kube-client's ways, which can be asked for another credential by making them anew.
-pub(crate) struct KubeClient {
-    config: Box<KubeConfig>,
-    service: Mutex<AuthService>,
-    asked: Mutex<Instant>,
-}
-
-/// Many callers may be refused at once, and a plugin may ask a person.
-const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
-
-/// kube-client's authentication layer around a service that hands back the
-/// header it was given: its header types are not public.
-type AuthService =
-    BoxCloneSyncService<Request<Empty<Bytes>>, Response<Option<HeaderValue>>, BoxError>;
 
 /// There is no credential.
 #[derive(Debug, Error)]
@@ -54,29 +40,38 @@ pub(crate) enum CredentialError {
     KubeClient(String),
 }
 
+impl From<Source> for Credential {
+    fn from(source: Source) -> Self {
+        Self {
+            source,
+            refusal: Refusal::default(),
+        }
+    }
+}
+
 impl Credential {
     pub(crate) fn new(config: &mut KubeConfig) -> Result<Self, kube::Error> {
         // kube-client's own reader neither trims nor can be told to read anew.
         if let Some(path) = config.auth_info.token_file.take() {
-            return Ok(Self::TokenFile(TokenFile::new(Path::new(&path))));
+            return Ok(Source::TokenFile(TokenFile::new(Path::new(&path))).into());
         }
-        Ok(auth_service(config)?.map_or(Self::None, |service| {
-            Self::KubeClient(KubeClient {
-                config: Box::new(config.clone()),
-                service: Mutex::new(service),
-                asked: Mutex::new(Instant::now()),
-            })
-        }))
+        let source = KubeCredential::new(config)?.map_or(Source::None, Source::KubeClient);
+        Ok(source.into())
+    }
+
+    /// No header at all.
+    pub(crate) fn none() -> Self {
+        Source::None.into()
     }
 
     pub(crate) async fn header(&self) -> Result<Option<HeaderValue>, CredentialError> {
-        match self {
-            Self::None => Ok(None),
-            Self::TokenFile(file) => Ok(Some(file.header()?)),
-            Self::KubeClient(client) => {
-                let answer = client.service().oneshot(Request::default()).await;
-                answer
-                    .map(|answer| answer.into_body().map(sensitive))
+        match &self.source {
+            Source::None => Ok(None),
+            Source::TokenFile(file) => Ok(Some(file.header()?)),
+            Source::KubeClient(kube) => {
+                let header = kube.header().await;
+                header
+                    .map(|header| header.map(sensitive))
                     .map_err(|error| CredentialError::KubeClient(any_error(&error)))
             }
         }
@@ -84,73 +79,61 @@ impl Credential {
 
     /// Whether there is a credential, without running an exec plugin.
     pub(crate) fn ready(&self) -> Result<(), CredentialError> {
-        if let Self::TokenFile(file) = self {
+        if let Source::TokenFile(file) = &self.source {
             file.header()?;
         }
         Ok(())
     }
 
-    /// After a 401: the next request takes a fresh one. Waits for an exec plugin, so
-    /// that this is to be called where that holds up nobody.
-    pub(crate) fn refresh(&self) {
-        match self {
-            Self::TokenFile(file) => file.refresh(),
-            Self::KubeClient(client) => client.refresh(),
-            Self::None => {}
+    /// Takes note of the answer to a request with this header: after a 401 the next
+    /// request takes a fresh one.
+    pub(crate) fn answered(&self, header: Option<&HeaderValue>, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED
+            && let (Source::TokenFile(file), Some(header)) = (&self.source, header)
+            && !file.refused(header)
+        {
+            return;
+        }
+        match self.refusal.answered(header, status) {
+            Some(Change::Began) => tracing::warn!("{}", self.refused()),
+            Some(Change::Ended(after)) => tracing::info!(
+                seconds = after.as_secs(),
+                "the API server takes the credential again"
+            ),
+            None => {}
         }
     }
 
-    /// Whether [`Self::refresh`] waits for anybody.
+    /// Whether an exec plugin gives it.
     pub(crate) fn asks_a_plugin(&self) -> bool {
-        match self {
-            Self::KubeClient(client) => client.config.auth_info.exec.is_some(),
-            Self::TokenFile(_) | Self::None => false,
-        }
-    }
-}
-
-impl KubeClient {
-    fn service(&self) -> AuthService {
-        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        service.clone()
+        matches!(&self.source, Source::KubeClient(kube) if kube.asks_a_plugin())
     }
 
-    /// kube-client asks a plugin again when its credential is due to expire, not when
-    /// it is refused.
-    fn refresh(&self) {
-        if self.config.auth_info.exec.is_none() {
-            return;
-        }
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.elapsed() < BETWEEN_QUESTIONS {
-            return;
-        }
-        *asked = Instant::now();
-        drop(asked);
-        match auth_service(&self.config) {
-            Ok(Some(service)) => {
-                *self.service.lock().unwrap_or_else(PoisonError::into_inner) = service;
-                tracing::info!(
-                    "the API server refused the exec plugin's credential: it was asked for another"
-                );
-            }
-            Ok(None) => {}
-            Err(error) => {
-                let error = without_secrets(&error);
-                tracing::warn!(error, "the exec plugin gives no other credential");
-            }
+    /// After a 401: waits for an exec plugin, so that this is to be called where that
+    /// holds up nobody.
+    pub(crate) fn ask_plugin_again(&self) {
+        if let Source::KubeClient(kube) = &self.source {
+            kube.ask_again();
         }
     }
-}
 
-fn auth_service(config: &KubeConfig) -> Result<Option<AuthService>, kube::Error> {
-    Ok(config.auth_layer()?.map(|layer| {
-        let header = service_fn(|request: Request<Empty<Bytes>>| {
-            let header = request.headers().get(AUTHORIZATION).cloned();
-            ready(Ok::<_, BoxError>(Response::new(header)))
-        });
-        BoxCloneSyncService::new(layer.layer(header))
-    }))
+    /// What a 401 means: cause and cure.
+    pub(crate) fn refused(&self) -> String {
+        match &self.source {
+            Source::TokenFile(file) => format!(
+                "the API server refuses the service account's token in {}: it has expired, \
+                 or the account was deleted or made anew. The kubelet renews the token when \
+                 four fifths of its time are over, by default within 48 minutes; delete the \
+                 pod, and the one in its place has a good one at once",
+                file.path().display()
+            ),
+            Source::KubeClient(_) | Source::None => "the API server refuses the kubeconfig's \
+                 credential: it has expired, or was withdrawn. Log in anew, and start \
+                 proxy-sidecar anew if a token or a certificate stands in the kubeconfig \
+                 itself"
+                .to_owned(),
+        }
+    }
 }
 
 /// kube-client's errors hold an exec plugin's command with its environment, and

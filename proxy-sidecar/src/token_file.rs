@@ -29,6 +29,8 @@ struct Held {
     read_again: Instant,
     /// The last reading that a 401 brought about.
     refreshed: Option<Instant>,
+    /// Whether the last reading failed, which was told.
+    failed: bool,
 }
 
 /// There is no token, and there never was one.
@@ -58,18 +60,25 @@ impl TokenFile {
             return Ok(held.header.clone());
         }
         match (self.read(), last.as_mut()) {
-            (Ok(header), _) => {
-                let read_again = now + KEEP;
-                let refreshed = last.as_ref().and_then(|held| held.refreshed);
+            (Ok(header), before) => {
+                let refreshed = before.as_ref().and_then(|held| held.refreshed);
+                if before.is_some_and(|held| held.header != header) {
+                    let file = self.path.display();
+                    tracing::info!(%file, "the token was renewed");
+                }
                 *last = Some(Held {
                     header: header.clone(),
-                    read_again,
+                    read_again: now + KEEP,
                     refreshed,
+                    failed: false,
                 });
                 Ok(header)
             }
             (Err(error), Some(held)) => {
-                tracing::warn!(%error, "the last good token is used");
+                if !held.failed {
+                    tracing::warn!(%error, "the last good token is used");
+                }
+                held.failed = true;
                 held.read_again = now + TRY_AGAIN;
                 Ok(held.header.clone())
             }
@@ -77,19 +86,26 @@ impl TokenFile {
         }
     }
 
-    /// The API server refused the token: it is read anew before its time.
-    pub(crate) fn refresh(&self) {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The API server refused this one: it is read anew before its time. False if it
+    /// is not the token in use any more, and nothing is to be done.
+    pub(crate) fn refused(&self, header: &HeaderValue) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = last.as_mut() {
-            let now = Instant::now();
-            let due = held
-                .refreshed
-                .map_or(now, |last| now.max(last + BETWEEN_REFRESHES));
-            if due < held.read_again {
-                held.read_again = due;
-                held.refreshed = Some(due);
-            }
+        let Some(held) = last.as_mut().filter(|held| held.header == header) else {
+            return false;
+        };
+        let now = Instant::now();
+        let due = held
+            .refreshed
+            .map_or(now, |last| now.max(last + BETWEEN_REFRESHES));
+        if due < held.read_again {
+            held.read_again = due;
+            held.refreshed = Some(due);
         }
+        true
     }
 
     fn read(&self) -> Result<HeaderValue, TokenFileError> {
@@ -167,16 +183,13 @@ mod tests {
         let path = folder.path().join("token");
         std::fs::write(&path, "one").unwrap();
         let file = TokenFile::new(&path);
-        file.header().unwrap();
+        let one = file.header().unwrap();
         std::fs::write(&path, "two").unwrap();
-        file.refresh();
-        assert_eq!(
-            file.header().unwrap(),
-            "Bearer two",
-            "the first refusal reads at once"
-        );
+        file.refused(&one);
+        let two = file.header().unwrap();
+        assert_eq!(two, "Bearer two", "the first refusal reads at once");
         std::fs::write(&path, "three").unwrap();
-        file.refresh();
+        file.refused(&two);
         assert_eq!(
             file.header().unwrap(),
             "Bearer two",
@@ -184,5 +197,21 @@ mod tests {
         );
         file.age(BETWEEN_REFRESHES);
         assert_eq!(file.header().unwrap(), "Bearer three");
+    }
+
+    #[test]
+    fn what_is_said_of_an_older_token_is_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "one").unwrap();
+        let file = TokenFile::new(&path);
+        let one = file.header().unwrap();
+        std::fs::write(&path, "two").unwrap();
+        file.refused(&one);
+        assert_eq!(file.header().unwrap(), "Bearer two");
+        std::fs::write(&path, "three").unwrap();
+        file.age(BETWEEN_REFRESHES);
+        file.refused(&one);
+        assert_eq!(file.header().unwrap(), "Bearer two");
     }
 }

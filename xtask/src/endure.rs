@@ -19,6 +19,7 @@ const SUITES: &[&str] = &[
     "reload_faults",
     "kubectl_proxy",
     "sidecar_upstream",
+    "api_server_changes",
 ];
 
 /// Arguments of `cargo xtask endure`.

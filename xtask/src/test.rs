@@ -39,6 +39,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     let started = Instant::now();
     prepare(args.install)?;
     local_kubernetes::obtain_helm(&to_stderr)?;
+    integration::go_clients::obtain(&to_stderr)?;
     local_kubernetes::cluster::prepare(&to_stderr)?;
     for image in images::build()? {
         eprintln!("{}: {} bytes", image.path.display(), image.size);

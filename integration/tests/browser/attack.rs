@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use integration::chain::SOON;
+use integration::chromium::Tab;
 use integration::wait::until;
 
-use crate::chromium::Tab;
 use crate::site::{Page, SECRET, Site};
 use crate::stage::{Pages, Stage};
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use integration::chain::SOON;
+use integration::chromium::Chromium;
 use integration::environment::Environment;
 use integration::wait::until;
 use serde_json::json;
 
 use crate::attack::{attack, must_be_untouched, must_have_failed, pages};
-use crate::chromium::Chromium;
 use crate::site::Page;
 use crate::stage::{EVIL, OPEN, OTHER, OTHER_BY_PATH, PROD, Pages, Stage};
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use integration::chain::SOON;
+use integration::chromium::Chromium;
 use integration::environment::Environment;
 use integration::wait::until;
 use serde_json::json;
 
 use crate::attack::{attack, must_be_untouched, must_have_failed, must_have_worked, pages};
-use crate::chromium::Chromium;
 use crate::site::SECRET;
 use crate::stage::{EVIL, OPEN, PROD, PROD_BY_PATH, Stage};
 

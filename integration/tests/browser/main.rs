@@ -5,8 +5,6 @@
 mod attack;
 mod by_hostname;
 mod by_path;
-mod chromium;
-mod devtools;
 mod foreign;
 mod programs;
 mod site;

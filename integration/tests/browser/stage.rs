@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use integration::chain::{BASE_DOMAIN, Chain, ChainOptions, SOON};
+use integration::chromium::Chromium;
 use integration::environment::Environment;
 use integration::neighbour;
 use integration::service::Service;
@@ -17,7 +18,6 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_rustls::TlsAcceptor;
 
-use crate::chromium::Chromium;
 use crate::site::{Page, Site};
 
 /// The hostile site.

@@ -18,8 +18,18 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::uri::{PathAndQuery, Scheme};
+<<<<<<< HEAD:proxy-sidecar/src/upstream/mod.rs
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
 use http_relay::RelayBody;
+=======
+use http::{HeaderMap, HeaderName, Request, Response, Uri};
+use http_relay::{RelayBody, framing};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::TokioTimer;
+>>>>>>> clients:proxy-sidecar/src/upstream.rs
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
 use prometheus_client::metrics::gauge::Gauge;
@@ -117,7 +127,7 @@ impl Upstream {
         let server = config.cluster_url.clone();
         let credential = if is_open(&server) {
             tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
-            Credential::None
+            Credential::none()
         } else {
             Credential::new(&mut config)?
         };
@@ -162,10 +172,12 @@ impl Upstream {
             .get(AUTHORIZATION)
             .is_some_and(|value| !value.is_empty());
         let ours = self.require_own_credential || !callers;
+        let mut credential = None;
         if ours {
             headers.remove(AUTHORIZATION);
-            if let Some(credential) = self.credential.header().await? {
-                headers.insert(AUTHORIZATION, credential);
+            credential = self.credential.header().await?;
+            if let Some(credential) = &credential {
+                headers.insert(AUTHORIZATION, credential.clone());
             }
         }
         // As kubectl proxy: a caller that impersonates somebody says all of it.
@@ -180,21 +192,27 @@ impl Upstream {
             true => self.connections.upgrade(request).await?,
             false => self.connections.send(request).await?,
         };
+<<<<<<< HEAD:proxy-sidecar/src/upstream/mod.rs
         if response.status() == StatusCode::UNAUTHORIZED && ours {
             self.refused().await;
+=======
+        let response = client.request(request).await?;
+        if ours {
+            let status = response.status();
+            self.credential.answered(credential.as_ref(), status);
+>>>>>>> clients:proxy-sidecar/src/upstream.rs
         }
         Ok(response)
     }
 
-    /// The API server refused our credential: the next request takes a fresh one.
-    async fn refused(&self) {
+    /// The API server refused us: an exec plugin gives another token or certificate.
+    async fn ask_plugin_again(&self) {
         let Some(tls) = self.tls.clone().filter(|tls| tls.asks_a_plugin()) else {
-            return self.credential.refresh();
+            return;
         };
-        // It gives a token or a certificate.
         let credential = self.credential.clone();
         let ask = move || match credential.asks_a_plugin() {
-            true => credential.refresh(),
+            true => credential.ask_plugin_again(),
             false => tls.refresh(),
         };
         blocking(ask).await;
@@ -206,7 +224,15 @@ impl Upstream {
         self.credential.ready()
     }
 
+<<<<<<< HEAD:proxy-sidecar/src/upstream/mod.rs
     /// The path that the API server is asked for.
+=======
+    /// What it means that the API server answers 401 to our credential.
+    pub(crate) fn refused(&self) -> String {
+        self.credential.refused()
+    }
+
+>>>>>>> clients:proxy-sidecar/src/upstream.rs
     fn target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
         let path = uri
             .path_and_query()

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 /// Milliseconds on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-pub(crate) struct DevTools(Mutex<Connection>);
+pub struct DevTools(Mutex<Connection>);
 
 struct Connection {
     socket: WebSocketStream<TcpStream>,
@@ -23,11 +23,11 @@ struct Connection {
 }
 
 /// A tab's, or none for the browser's own.
-pub(crate) type Session = Option<String>;
+pub type Session = Option<String>;
 
 impl DevTools {
     /// Connects to `127.0.0.1:port` with the browser's own path.
-    pub(crate) async fn connect(port: u16, path: &str) -> Result<Self> {
+    pub async fn connect(port: u16, path: &str) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let url = format!("ws://127.0.0.1:{port}{path}");
         let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;
@@ -35,12 +35,7 @@ impl DevTools {
     }
 
     /// A command's result.
-    pub(crate) async fn call(
-        &self,
-        session: &Session,
-        method: &str,
-        parameters: Value,
-    ) -> Result<Value> {
+    pub async fn call(&self, session: &Session, method: &str, parameters: Value) -> Result<Value> {
         let mut connection = self.0.lock().await;
         timeout(DEADLINE, connection.call(session, method, parameters))
             .await
@@ -74,7 +69,7 @@ impl Connection {
 }
 
 /// What a script gave.
-pub(crate) fn evaluated(result: &Value) -> Result<Value> {
+pub fn evaluated(result: &Value) -> Result<Value> {
     if result["exceptionDetails"].is_null() {
         Ok(result["result"]["value"].clone())
     } else {

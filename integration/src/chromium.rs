@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::chain::{BASE_DOMAIN, SOON};
+use crate::wait::until;
 use anyhow::{Context, Result, ensure};
-use integration::chain::{BASE_DOMAIN, SOON};
-use integration::wait::until;
 use local_kubernetes::process::{Process, Program, Spawner};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use tokio::process::Command;
 use crate::devtools::{DevTools, Session, evaluated};
 
 /// What a name and a port lead to.
-pub(crate) type Route = (&'static str, u16, SocketAddr);
+pub type Route = (&'static str, u16, SocketAddr);
 
 /// Nothing of its own accord: no updates, no upgrades to https, no dialogs.
 const FLAGS: [&str; 14] = [
@@ -37,7 +37,7 @@ const FLAGS: [&str; 14] = [
 ];
 
 /// Ends with this.
-pub(crate) struct Chromium {
+pub struct Chromium {
     devtools: DevTools,
     // In this order: the process ends before who started it and its profile.
     _process: Process,
@@ -46,7 +46,7 @@ pub(crate) struct Chromium {
 }
 
 /// One tab.
-pub(crate) struct Tab<'a> {
+pub struct Tab<'a> {
     browser: &'a Chromium,
     session: Session,
 }
@@ -54,11 +54,7 @@ pub(crate) struct Tab<'a> {
 impl Chromium {
     /// Starts it. A token is added to every request to the server's hosts, as
     /// extensions that set headers do.
-    pub(crate) async fn start(
-        routes: &[Route],
-        trusted: &[PathBuf],
-        token: Option<&str>,
-    ) -> Result<Self> {
+    pub async fn start(routes: &[Route], trusted: &[PathBuf], token: Option<&str>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("culvert-chromium-")
             .tempdir()?;
@@ -103,7 +99,7 @@ impl Chromium {
     }
 
     /// A new tab, empty.
-    pub(crate) async fn tab(&self) -> Result<Tab<'_>> {
+    pub async fn tab(&self) -> Result<Tab<'_>> {
         let browser = &None;
         let target = self
             .devtools
@@ -126,7 +122,7 @@ impl Chromium {
     }
 
     /// Plants a cookie.
-    pub(crate) async fn set_cookie(&self, cookie: Value) -> Result<()> {
+    pub async fn set_cookie(&self, cookie: Value) -> Result<()> {
         let cookies = json!({ "cookies": [cookie] });
         self.devtools
             .call(&None, "Storage.setCookies", cookies)
@@ -135,7 +131,7 @@ impl Chromium {
     }
 
     /// Every cookie that is kept.
-    pub(crate) async fn cookies(&self) -> Result<Vec<Value>> {
+    pub async fn cookies(&self) -> Result<Vec<Value>> {
         let kept = self
             .devtools
             .call(&None, "Storage.getCookies", json!({}))
@@ -145,13 +141,13 @@ impl Chromium {
 }
 
 impl Tab<'_> {
-    pub(crate) async fn call(&self, method: &str, parameters: Value) -> Result<Value> {
+    pub async fn call(&self, method: &str, parameters: Value) -> Result<Value> {
         let devtools = &self.browser.devtools;
         devtools.call(&self.session, method, parameters).await
     }
 
     /// Goes where the address bar says, and waits for the page.
-    pub(crate) async fn open(&self, url: &str) -> Result<()> {
+    pub async fn open(&self, url: &str) -> Result<()> {
         let opened = self.call("Page.navigate", json!({ "url": url })).await?;
         ensure!(opened["errorText"].is_null(), "{url}: {opened}");
         until("a page", SOON, || async {
@@ -165,7 +161,7 @@ impl Tab<'_> {
     }
 
     /// The value of an expression; of a promise, what it comes to.
-    pub(crate) async fn evaluate(&self, expression: &str) -> Result<Value> {
+    pub async fn evaluate(&self, expression: &str) -> Result<Value> {
         let parameters = json!({
             "expression": expression,
             "awaitPromise": true,
