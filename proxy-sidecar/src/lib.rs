@@ -12,6 +12,7 @@ mod credential;
 mod error;
 mod escape_html;
 pub mod filter;
+mod go_words;
 mod listen;
 mod metrics;
 mod plain;
@@ -23,6 +24,7 @@ mod sidecar;
 mod static_files;
 mod token_file;
 mod upstream;
+mod well_formed;
 
 pub use args::Args;
 pub use config::{Config, ConfigError};

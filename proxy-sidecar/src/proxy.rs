@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TE, TRAILER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, request};
 use http_relay::body::{error_chain, pass, relay};
-use http_relay::{RelayBody, framing, headers, mask, upgrade};
+use http_relay::upgrade::{self, UnsupportedUpgrade};
+use http_relay::{RelayBody, framing, headers, mask};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -23,12 +24,14 @@ use tunnel_protocol::upgrade::Protocol;
 
 use crate::error::ProxyError;
 use crate::filter::{Filter, Protection, Refused};
+use crate::go_words::Asked;
 use crate::metrics::{Metrics, Outcome};
 use crate::plain;
 use crate::routes::{Route, Routes};
 use crate::secret::Secret;
 use crate::static_files::StaticFiles;
 use crate::upstream::{Upstream, UpstreamError};
+use crate::well_formed;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -39,6 +42,8 @@ pub(crate) struct Proxy {
     pub(crate) filter: Option<Filter>,
     pub(crate) routes: Routes,
     pub(crate) kubectl_errors: bool,
+    /// The API server's host and port, for messages.
+    pub(crate) server: String,
     pub(crate) www: Option<StaticFiles>,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
@@ -58,6 +63,7 @@ impl Proxy {
             .unwrap_or("-");
         let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
         let proxy = self.clone();
+        let upgrade = self.kubectl_errors && asked(&request).is_ok_and(|asked| asked.is_some());
         let answer = async move {
             match proxy.forward(request, peer).await {
                 Ok(response) => response,
@@ -65,7 +71,10 @@ impl Proxy {
                     proxy.metrics.count(outcome(&error));
                     tracing::info!(%error, "not forwarded");
                     match proxy.kubectl_errors {
-                        true => error.as_kubectl(),
+                        true => error.as_kubectl(Asked {
+                            server: &proxy.server,
+                            upgrade,
+                        }),
                         false => error.response(),
                     }
                 }
@@ -84,11 +93,14 @@ impl Proxy {
         if let Some(secret) = &self.secret {
             secret.check(request.headers())?;
         }
+        well_formed::check(&request)?;
         if is_ping(&request) {
             return Ok(Response::new(http_relay::body::empty()));
         }
-        let asked = upgrade::requested(request.headers())?;
+        let asked = asked(&request)?;
         let (mut parts, body) = request.into_parts();
+        // Each hop speaks its own.
+        parts.version = Version::HTTP_11;
         framing::take(&mut parts.headers)?;
         match self.routes.route(&parts.method, &parts.uri)? {
             Route::NotFound => return Ok(plain::not_found()),
@@ -217,8 +229,17 @@ fn is_ping(request: &Request<Incoming>) -> bool {
     request.method() == Method::OPTIONS && request.uri().path() == "*"
 }
 
+/// HTTP/1.0 knows no upgrades: there it asks for an ordinary answer.
+fn asked<B>(request: &Request<B>) -> Result<Option<Protocol>, UnsupportedUpgrade> {
+    match request.version() {
+        Version::HTTP_10 => Ok(None),
+        _ => upgrade::requested(request.headers()),
+    }
+}
+
 fn answer(response: Response<Incoming>, open: Counted) -> Result<Response<RelayBody>, ProxyError> {
     let (mut parts, body) = response.into_parts();
+    parts.version = Version::HTTP_11;
     framing::check(&parts.headers).map_err(ProxyError::Answer)?;
     clean_answer(&mut parts.headers);
     let body = relay(body, std::future::pending(), Arc::default(), open);
@@ -230,13 +251,15 @@ fn clean_answer(headers: &mut HeaderMap) {
     headers::remove_ours(headers, &[]);
 }
 
-/// As kubectl proxy does: the caller's address, behind those before it.
+/// As kubectl proxy does: the caller's address, behind what stands there already.
 fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
-    let before = headers::tokens(headers, &FORWARDED_FOR).map(str::to_owned);
-    let chain = before
-        .chain([peer.to_string()])
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut chain = Vec::new();
+    for line in headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(peer.to_string().as_bytes());
+    // All of it stood in headers.
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);
     }

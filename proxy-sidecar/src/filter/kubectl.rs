@@ -92,7 +92,7 @@ impl Filter {
         }
         // An absolute-form target takes the place of the Host header.
         let host = match request.uri.authority() {
-            Some(authority) => authority.as_str().as_bytes(),
+            Some(authority) => without_user(authority.as_str()).as_bytes(),
             None => request
                 .headers
                 .get(HOST)
@@ -121,18 +121,24 @@ impl Filter {
     }
 }
 
-/// The host without its port. Brackets stay, so that `[::1]:8001` is accepted
+/// Who asks is said by the `Authorization` header alone.
+fn without_user(authority: &str) -> &str {
+    match authority.rsplit_once('@') {
+        Some((_, host)) => host,
+        None => authority,
+    }
+}
+
+/// The host without its port, whatever that is. Brackets stay, so that `[::1]:8001` is accepted
 /// where `[::1]` is.
 fn without_port(host: &[u8]) -> &[u8] {
     let Some(colon) = host.iter().rposition(|byte| *byte == b':') else {
         return host;
     };
-    let (name, port) = (&host[..colon], &host[colon + 1..]);
-    let one_colon = !name.contains(&b':') || (name.starts_with(b"[") && name.ends_with(b"]"));
-    if one_colon && port.iter().all(u8::is_ascii_digit) {
-        name
-    } else {
-        host
+    let name = &host[..colon];
+    match !name.contains(&b':') || (name.starts_with(b"[") && name.ends_with(b"]")) {
+        true => name,
+        false => host,
     }
 }
 
