@@ -39,6 +39,9 @@ pub(crate) enum ProxyError {
     Answer(FramingError),
     #[error("the API server switched to a protocol that was not asked for")]
     Switched,
+    /// With `--kubectl-errors`; in kubectl's words.
+    #[error("invalid upgrade response: status code {}", .0.as_u16())]
+    NotSwitched(StatusCode),
 }
 
 impl ProxyError {
@@ -131,7 +134,7 @@ impl ProxyError {
                 Failure::ApiServerBroken,
                 format!("the API server gave no answer: {}", error_chain(error)),
             ),
-            Self::Answer(_) | Self::Switched => (
+            Self::Answer(_) | Self::Switched | Self::NotSwitched(_) => (
                 StatusCode::BAD_GATEWAY,
                 Failure::BadAnswer,
                 self.to_string(),

@@ -183,6 +183,9 @@ impl Proxy {
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(ProxyError::Switched);
             }
+            if self.kubectl_errors && response.status().as_u16() < 400 {
+                return Err(ProxyError::NotSwitched(response.status()));
+            }
             self.metrics.count(Outcome::Answered);
             let mut response = answer(response, open)?;
             response

@@ -19,6 +19,8 @@ pub(crate) enum Malformed {
     /// Neither a path nor `OPTIONS *`.
     #[error("the request's target is no path")]
     Target,
+    #[error("only OPTIONS asks for *")]
+    Asterisk,
     /// The API server has no use for it, and hyper opens a tunnel where one is granted.
     #[error("CONNECT is not forwarded")]
     Connect,
@@ -39,7 +41,7 @@ impl Malformed {
         match self {
             Self::NoHost => "400 Bad Request: missing required Host header",
             Self::Host => "400 Bad Request: malformed Host header",
-            Self::Expectation => "",
+            Self::Expectation | Self::Asterisk => "",
             _ => "400 Bad Request",
         }
     }
@@ -81,6 +83,7 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Malformed> {
     match uri.path() {
         path if path.starts_with('/') => Ok(()),
         "*" if method == Method::OPTIONS => Ok(()),
+        "*" => Err(Malformed::Asterisk),
         _ => Err(Malformed::Target),
     }
 }
@@ -121,7 +124,8 @@ mod tests {
         for good in ["GET /a", "GET http://a/b", "GET http://a", "OPTIONS *"] {
             assert_eq!(checked(good, &host), Ok(()), "{good}");
         }
-        for bad in ["GET *", "GET a", "GET a:80", "OPTIONS a"] {
+        assert_eq!(checked("GET *", &host), Err(Malformed::Asterisk));
+        for bad in ["GET a", "GET a:80", "OPTIONS a"] {
             assert_eq!(checked(bad, &host), Err(Malformed::Target), "{bad}");
         }
         for connect in ["CONNECT a:80", "CONNECT /a"] {
