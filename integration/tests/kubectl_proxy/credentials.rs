@@ -122,7 +122,10 @@ async fn compared(flags: &[&str], differs: impl Fn(&str) -> bool) -> Result<()> 
             );
             let own = format!("Bearer {TOKEN}");
             let sends_own = both[1].iter().any(|(_, value)| *value == own);
-            ensure!(sends_own != lines.starts_with("Authorization: B"), "{lines:?}");
+            ensure!(
+                sends_own != lines.starts_with("Authorization: B"),
+                "{lines:?}"
+            );
         }
     }
     Ok(())
@@ -132,19 +135,19 @@ pub(crate) async fn the_callers_or_the_proxys(_: Arc<Environment>) -> Result<()>
     compared(&[], |_| false).await
 }
 
-/// kubectl adds its own user to groups that only the caller names; ours leaves
-/// none of the caller's.
+/// kubectl adds its own user to what only the caller says beside a user; ours leaves
+/// none of the caller's, or a group of its choice would be the proxy's user's, too.
 pub(crate) async fn as_somebody_else(_: Arc<Environment>) -> Result<()> {
-    let adds = |lines: &str| {
-        lines.contains("Impersonate-")
-            && !lines.contains("Impersonate-User: theirs")
-            && !lines.starts_with("Impersonate-User:\r\n")
-    };
-    for flags in [
-        &["--as=ours"][..],
-        &["--as=ours", "--as-group=g", "--as-group=h"],
-        &["--as=ours", "--as-uid=7"],
+    for (flags, replaced) in [
+        (&["--as=ours"][..], None),
+        (&["--as=ours", "--as-group=g", "--as-group=h"], None),
+        (&["--as=ours", "--as-uid=7"], Some("Impersonate-Uid")),
     ] {
+        let adds = |lines: &str| {
+            let beside = ["Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra"];
+            let mut beside = beside.iter().filter(|name| Some(**name) != replaced);
+            beside.any(|name| lines.starts_with(name))
+        };
         compared(flags, adds).await?;
     }
     Ok(())

@@ -8,6 +8,7 @@ mod credentials;
 mod files;
 mod flags;
 mod generated;
+mod limits;
 mod listed;
 mod malformed;
 mod odd_upgrades;
@@ -28,6 +29,7 @@ use files::static_files;
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
 use generated::paths_at_random;
 use integration::{suite, tests};
+use limits::{endless_heads, large_heads, pipelined, single_bytes, slow_first_lines};
 use listed::{
     at_another_prefix, at_the_root, below_a_servers_path, filtered, with_kubectls_errors,
     without_a_filter,
@@ -82,6 +84,11 @@ fn main() -> ExitCode {
         the_callers_or_the_proxys,
         as_somebody_else,
         user_agents,
+        large_heads,
+        endless_heads,
+        slow_first_lines,
+        single_bytes,
+        pipelined,
         mistakes,
         a_unix_socket,
         no_port_but_its_own,

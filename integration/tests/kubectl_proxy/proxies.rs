@@ -33,7 +33,7 @@ pub(crate) struct Proxies {
     kubectl: SocketAddr,
     ours: SocketAddr,
     _kubectl: Process,
-    _ours: Service,
+    service: Service,
     // Ends the processes before the folder goes.
     _spawner: Spawner,
     _folder: TempDir,
@@ -101,10 +101,15 @@ impl Proxies {
             kubectl,
             ours: service.address.context("no address")?,
             _kubectl: kubectl_process,
-            _ours: service,
+            service,
             _spawner: spawner,
             _folder: folder,
         })
+    }
+
+    /// Ours.
+    pub(crate) fn ours(&self) -> &Service {
+        &self.service
     }
 
     /// A connection.
