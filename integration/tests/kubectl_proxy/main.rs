@@ -5,6 +5,7 @@ mod answers;
 mod broken;
 mod compare;
 mod credentials;
+mod exec_paths;
 mod files;
 mod flags;
 mod generated;
@@ -13,6 +14,7 @@ mod listed;
 mod malformed;
 mod odd_upgrades;
 mod proxies;
+mod spellings;
 mod targets;
 mod trailers;
 mod upgrades;
@@ -25,6 +27,7 @@ use broken::{
     early_answers, events_pass_one_by_one, odd_answers, requests_that_are_cut,
 };
 use credentials::{as_somebody_else, the_callers_or_the_proxys, user_agents};
+use exec_paths::exec_and_attach_in_every_spelling;
 use files::static_files;
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
 use generated::paths_at_random;
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         the_callers_or_the_proxys,
         as_somebody_else,
         user_agents,
+        exec_and_attach_in_every_spelling,
         large_heads,
         endless_heads,
         slow_first_lines,

@@ -115,7 +115,7 @@ pub(crate) async fn first_lines(_: Arc<Environment>) -> Result<()> {
         get("http://localhost?x").departs(Accepted),
         case("CONNECT", "/a").departs(Refused(400)),
         case("CONNECT", "/a//b").departs(Refused(400)),
-        case("CONNECT", "localhost:80").departs(Refused(400)),
+        case("CONNECT", "localhost:80").departs(Unreadable(404, 400)),
     ]);
     for version in ["http/1.1", "HTTP/1", "", "HTTP/1.10", "HTTPS/1.1"] {
         cases.push(line(format!("GET /a {version}")).departs(BOTH));

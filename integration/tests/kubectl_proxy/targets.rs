@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use integration::environment::Environment;
 
-use crate::compare::Departure::{Status, Target, Unreadable};
+use crate::compare::Departure::{Redirect, Status, Target, Unreadable};
 use crate::compare::{Case, compare, get};
 use crate::proxies::Proxies;
 
@@ -25,7 +25,6 @@ fn raw() -> Vec<Case> {
         b"/a#",
         b"/a#?b",
         b"/a#b/../c",
-        b"/a<b//c",
         b"/a?b`c",
         b"/a?b{c}|d^e\\f",
         b"/a?x=%zz",
@@ -46,6 +45,7 @@ fn raw() -> Vec<Case> {
     ] {
         cases.push(get(sent).departs(Target(target)));
     }
+    cases.push(get("/a<b//c").departs(Redirect));
     cases.push(get("/a%zz#b").departs(Status(400)));
     cases
 }

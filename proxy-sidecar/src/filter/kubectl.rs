@@ -31,13 +31,27 @@ pub struct FilterError {
 #[derive(Clone, Debug)]
 struct Patterns(Vec<Regex>);
 
+/// Whether `.` stands for a line break, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dot {
+    /// As in Go.
+    NoLineBreak,
+    Anything,
+}
+
 impl Patterns {
-    fn parse(flag: &'static str, list: &str) -> Result<Self, FilterError> {
+    fn parse(flag: &'static str, list: &str, dot: Dot) -> Result<Self, FilterError> {
         if list.is_empty() {
             return Ok(Self(Vec::new()));
         }
+        let built = |pattern| {
+            RegexBuilder::new(pattern)
+                .unicode(false)
+                .dot_matches_new_line(dot == Dot::Anything)
+                .build()
+        };
         list.split(',')
-            .map(|pattern| RegexBuilder::new(pattern).unicode(false).build())
+            .map(built)
             .collect::<Result<_, _>>()
             .map(Self)
             .map_err(|cause| FilterError { flag, cause })
@@ -60,10 +74,10 @@ impl Filter {
         reject_methods: &str,
     ) -> Result<Self, FilterError> {
         Ok(Self {
-            accept_hosts: Patterns::parse("accept-hosts", accept_hosts)?,
-            accept_paths: Patterns::parse("accept-paths", accept_paths)?,
-            reject_paths: Patterns::parse("reject-paths", reject_paths)?,
-            reject_methods: Patterns::parse("reject-methods", reject_methods)?,
+            accept_hosts: Patterns::parse("accept-hosts", accept_hosts, Dot::NoLineBreak)?,
+            accept_paths: Patterns::parse("accept-paths", accept_paths, Dot::NoLineBreak)?,
+            reject_paths: Patterns::parse("reject-paths", reject_paths, Dot::Anything)?,
+            reject_methods: Patterns::parse("reject-methods", reject_methods, Dot::NoLineBreak)?,
         })
     }
 
@@ -78,7 +92,10 @@ impl Filter {
         path: &[u8],
         upgrade: bool,
     ) -> Result<(), Refused> {
-        if self.reject_paths.matches(path) {
+        // Spelled otherwise it would be let through, and the API server would still
+        // read it as what is refused.
+        let refused = |path: &[u8]| self.reject_paths.matches(path);
+        if refused(path) || plainer(path).is_some_and(|path| refused(&path)) {
             return Err(Refused::Path);
         }
         if self
@@ -119,6 +136,21 @@ impl Filter {
             host.is_some_and(|host| self.accept_hosts.matches(without_port(host)))
         })
     }
+}
+
+/// The path in fewer bytes that the API server reads alike, if there is one: to it
+/// several slashes are one, and one at the end is none.
+fn plainer(path: &[u8]) -> Option<Vec<u8>> {
+    let words = || path.split(|byte| *byte == b'/');
+    if words().skip(1).all(|word| !word.is_empty()) {
+        return None;
+    }
+    let mut plainer = Vec::with_capacity(path.len());
+    for word in words().filter(|word| !word.is_empty()) {
+        plainer.push(b'/');
+        plainer.extend_from_slice(word);
+    }
+    Some(plainer)
 }
 
 /// Who asks is said by the `Authorization` header alone.
@@ -248,6 +280,9 @@ mod tests {
             "/api/v1/namespaces/x/pods/p/exec/",
             "/api/v1/namespaces/x/pods/p/attach?x",
             "/api/v1/namespaces/x/services/pods/proxy/exec",
+            "//api/v1/namespaces/x/pods/p/exec",
+            "/%2F/api//v1/namespaces/x/pods/p/exec//",
+            "/api/v1/x%0a/pods/p%0a/exec",
         ] {
             assert_eq!(at(bad), Err(Refused::Path), "{bad}");
         }
@@ -255,7 +290,7 @@ mod tests {
             "/",
             "/api/v1/namespaces/x/pods/p/portforward",
             "/apis/x/pods/p/exec",
-            "/api/v1/x%0a/pods/p/exec",
+            "//apis/x/pods/p/exec",
         ] {
             assert_eq!(at(good), Ok(()), "{good}");
         }
