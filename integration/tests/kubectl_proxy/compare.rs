@@ -6,7 +6,7 @@ use integration::http1::Request;
 use crate::proxies::{Exchange, Proxies, Side, sorted};
 
 /// A request, sent as it stands. Every connection ends with it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Case {
     /// Method, target and version.
     line: Vec<u8>,

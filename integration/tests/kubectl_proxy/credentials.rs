@@ -153,26 +153,32 @@ pub(crate) async fn as_somebody_else(_: Arc<Environment>) -> Result<()> {
     Ok(())
 }
 
-/// The caller's name for itself goes through; where it has none kubectl gives its own.
+/// The caller's name for itself goes through as it stands; kubectl gives its own where
+/// there is none, or an empty one, and passes on the first of several.
 pub(crate) async fn user_agents(_: Arc<Environment>) -> Result<()> {
     let proxies = Proxies::start(&[]).await?;
-    for (line, expected) in [("User-Agent: mine\r\n", Some("mine")), ("", None)] {
-        for side in BOTH {
+    for (lines, there, here) in [
+        ("User-Agent: mine\r\n", &["mine"][..], &["mine"][..]),
+        ("", &["kubectl/"], &[]),
+        ("User-Agent:\r\n", &["kubectl/"], &[""]),
+        ("User-Agent: a\r\nUser-Agent: b\r\n", &["a"], &["a", "b"]),
+    ] {
+        for (side, expected) in BOTH.into_iter().zip([there, here]) {
             let request =
-                format!("GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{line}\r\n");
+                format!("GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n");
             let exchange = proxies.exchange(side, request.as_bytes()).await?;
             let asked = exchange.asked.context("nothing came")?;
-            let agents: Vec<_> = http1::values(&asked.headers, "user-agent").collect();
-            let agent = agents
-                .first()
-                .map(|agent| String::from_utf8_lossy(agent).into_owned());
-            match (expected, side) {
-                (Some(expected), _) => ensure!(agent.as_deref() == Some(expected), "{side:?}"),
-                (None, Side::Kubectl) => {
-                    ensure!(agent.is_some_and(|agent| agent.starts_with("kubectl/")));
-                }
-                (None, Side::Ours) => ensure!(agent.is_none(), "{agent:?}"),
-            }
+            let agents = http1::values(&asked.headers, "user-agent");
+            let agents: Vec<_> = agents.map(String::from_utf8_lossy).collect();
+            let same = agents.len() == expected.len()
+                && agents
+                    .iter()
+                    .zip(expected)
+                    .all(|(one, other)| match *other {
+                        "kubectl/" => one.starts_with(other),
+                        other => one == other,
+                    });
+            ensure!(same, "{side:?} {lines:?}: {agents:?}");
         }
     }
     Ok(())

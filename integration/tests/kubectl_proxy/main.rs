@@ -14,6 +14,7 @@ mod listed;
 mod malformed;
 mod odd_upgrades;
 mod proxies;
+mod requests_at_random;
 mod spellings;
 mod targets;
 mod trailers;
@@ -41,6 +42,7 @@ use malformed::{first_lines, framings, header_lines, malformed_in_kubectls_words
 use odd_upgrades::{
     answers_to_a_switch, early_bytes, half_closed, headers_of_a_switch, what_asks_to_switch,
 };
+use requests_at_random::requests_at_random;
 use targets::{odd_targets, odd_targets_below_a_prefix};
 use trailers::{
     bodies_that_wait_to_be_asked_for, informational_answers, trailers_of_answers,
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         odd_targets_below_a_prefix,
         static_files,
         paths_at_random,
+        requests_at_random,
         answers_come_through,
         answers_that_are_none,
         answers_that_are_cut,
