@@ -192,8 +192,11 @@ fn tcp(keepalive: Option<Duration>) -> HttpConnector {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(keepalive);
-    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    // Either would switch it on.
+    if keepalive.is_some() {
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    }
     tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp

@@ -268,3 +268,23 @@ pub(crate) async fn events_pass_one_by_one(_: Arc<Environment>) -> Result<()> {
     }
     Ok(())
 }
+
+/// What Go adds to an answer, and the words that it puts in the place of the upstream's.
+pub(crate) async fn what_kubectl_adds(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start(&[]).await?;
+    let answer = "HTTP/1.1 201 Very Well\r\nContent-Length: 2\r\n\r\nhi";
+    for (side, reason, adds) in [
+        (Side::Kubectl, "Created", true),
+        (Side::Ours, "Very Well", false),
+    ] {
+        let (_, raw, _) = proxies.raw_answer(side, GET.as_bytes(), answer).await?;
+        ensure!(
+            raw.starts_with(&format!("HTTP/1.1 201 {reason}\r\n")),
+            "{raw}"
+        );
+        for name in ["\r\ndate: ", "\r\ncontent-type: text/plain"] {
+            ensure!(raw.to_lowercase().contains(name) == adds, "{side:?}: {raw}");
+        }
+    }
+    Ok(())
+}

@@ -219,6 +219,9 @@ fn same_asked(case: &Case, kubectl: &Request, ours: &Request) -> Result<()> {
     // without TLS; ours does so beyond loopback.
     let own = ["user-agent", "accept-encoding", "authorization"];
     let mut own: Vec<_> = own.into_iter().filter(|name| !case.sends(name)).collect();
+    for name in own.iter().filter(|name| **name != "authorization") {
+        ensure!(!has(ours, name), "ours sends {name} of its own");
+    }
     if let Some(Departure::Kept(names)) = case.departs {
         let sent = |one: &Request| names.iter().any(|name| has(one, name));
         ensure!(sent(kubectl) && !sent(ours), "of {names:?}");

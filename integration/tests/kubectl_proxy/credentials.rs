@@ -93,6 +93,47 @@ const CALLERS: &[&str] = &[
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
+/// Nobody is trusted who is not named; a port that nobody has.
+pub(crate) async fn unreachable_in_kubectls_words(_: Arc<Environment>) -> Result<()> {
+    let upstream = Upstream::bind().await?;
+    for server in [
+        format!("https://{}", upstream.address),
+        "http://127.0.0.1:1".to_owned(),
+    ] {
+        let nobody = RawUpstream::bind().await?;
+        let proxies = Proxies::start_at(nobody, &server, &[], &["--kubectl-errors"]).await?;
+        // To switch it says of TLS no more than "unexpected EOF".
+        let upgrades: &[_] = match server.starts_with("https") {
+            true => &[""],
+            false => &["", UPGRADE],
+        };
+        for upgrade in upgrades {
+            let request = format!("GET /a HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n");
+            let mut both = Vec::new();
+            for side in BOTH {
+                let mut caller = proxies.caller(side).await?;
+                caller.send(&request).await?;
+                let answering = caller.through("\n\r\n");
+                let refusing = async {
+                    loop {
+                        let (stream, _) = upstream.listener.accept().await?;
+                        // It is told that its certificate is not trusted.
+                        drop(upstream.acceptor.accept(stream).await);
+                    }
+                };
+                let head = tokio::select! {
+                    head = answering => head?,
+                    failed = refusing => return failed,
+                };
+                ensure!(head.starts_with("HTTP/1.1 500 "), "{side:?}: {head}");
+                both.push(caller.through("\n").await?);
+            }
+            ensure!(both[0] == both[1], "{both:?}");
+        }
+    }
+    Ok(())
+}
+
 /// Each with and without a switch, where the proxies have these flags; `differs` tells
 /// of a caller's lines whether the two ask otherwise.
 async fn compared(flags: &[&str], differs: impl Fn(&str) -> bool) -> Result<()> {

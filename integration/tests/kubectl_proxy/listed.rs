@@ -288,3 +288,55 @@ pub(crate) async fn without_a_filter(_: Arc<Environment>) -> Result<()> {
     ];
     compare(&proxies, cases).await
 }
+
+/// An empty list accepts nothing, and refuses nothing.
+pub(crate) async fn empty_lists(_: Arc<Environment>) -> Result<()> {
+    for (flag, refuses) in [
+        ("--accept-hosts=", true),
+        ("--accept-paths=", true),
+        ("--reject-paths=", false),
+        ("--reject-methods=", false),
+    ] {
+        let proxies = Proxies::start(&[flag]).await?;
+        let mut cases = vec![get("/a"), case("DELETE", "/a")];
+        if refuses {
+            cases = cases
+                .into_iter()
+                .map(|case| case.departs(Status(403)))
+                .collect();
+        }
+        if flag == "--reject-paths=" {
+            cases.push(get("/api/v1/namespaces/x/pods/p/exec"));
+        }
+        compare(&proxies, cases).await?;
+    }
+    Ok(())
+}
+
+/// Behind an answer of the proxy's own the connection can be used again.
+pub(crate) async fn connections_stay_open(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start_ours(&["--api-prefix=/api"], &["--kubectl-errors"]).await?;
+    let last = "GET /api//last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for first in [
+        "GET /api/v1/namespaces/x/pods/p/exec HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /api/a HTTP/1.1\r\nHost: evil.com\r\n\r\n",
+        "GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /api//a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut both = Vec::new();
+        for side in [Side::Kubectl, Side::Ours] {
+            let mut caller = proxies.caller(side).await?;
+            caller.send(format!("{first}{last}")).await?;
+            let (answers, ended) = caller.rest().await?;
+            let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).collect();
+            let statuses = statuses.iter().filter_map(|answer| answer.get(..3));
+            both.push((statuses.map(str::to_owned).collect::<Vec<_>>(), ended));
+        }
+        ensure!(
+            both[0] == both[1] && both[0].0.len() == 2,
+            "{first}: {both:?}"
+        );
+    }
+    Ok(())
+}

@@ -9,6 +9,7 @@ mod exec_paths;
 mod files;
 mod flags;
 mod generated;
+mod keepalive;
 mod limits;
 mod listed;
 mod malformed;
@@ -25,18 +26,21 @@ use std::process::ExitCode;
 use answers::answers_come_through;
 use broken::{
     answers_that_are_cut, answers_that_are_none, broken_in_kubectls_words, callers_that_go,
-    early_answers, events_pass_one_by_one, odd_answers, requests_that_are_cut,
+    early_answers, events_pass_one_by_one, odd_answers, requests_that_are_cut, what_kubectl_adds,
 };
-use credentials::{as_somebody_else, the_callers_or_the_proxys, user_agents};
+use credentials::{
+    as_somebody_else, the_callers_or_the_proxys, unreachable_in_kubectls_words, user_agents,
+};
 use exec_paths::exec_and_attach_in_every_spelling;
 use files::static_files;
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
 use generated::paths_at_random;
 use integration::{suite, tests};
+use keepalive::keepalives;
 use limits::{endless_heads, large_heads, pipelined, single_bytes, slow_first_lines};
 use listed::{
-    at_another_prefix, at_the_root, below_a_servers_path, filtered, with_kubectls_errors,
-    without_a_filter,
+    at_another_prefix, at_the_root, below_a_servers_path, connections_stay_open, empty_lists,
+    filtered, with_kubectls_errors, without_a_filter,
 };
 use malformed::{first_lines, framings, header_lines, malformed_in_kubectls_words};
 use odd_upgrades::{
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         below_a_servers_path,
         filtered,
         without_a_filter,
+        empty_lists,
+        connections_stay_open,
         with_kubectls_errors,
         framings,
         first_lines,
@@ -73,6 +79,7 @@ fn main() -> ExitCode {
         odd_answers,
         broken_in_kubectls_words,
         requests_that_are_cut,
+        what_kubectl_adds,
         early_answers,
         callers_that_go,
         events_pass_one_by_one,
@@ -90,6 +97,8 @@ fn main() -> ExitCode {
         the_callers_or_the_proxys,
         as_somebody_else,
         user_agents,
+        unreachable_in_kubectls_words,
+        keepalives,
         exec_and_attach_in_every_spelling,
         large_heads,
         endless_heads,

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use integration::chain::SOON;
 use integration::http1::{self, Headers, Request, Response};
 use integration::raw_http::{Accepted, Connection, Ended, RawUpstream};
@@ -158,7 +158,8 @@ impl Proxies {
         let serving = async {
             loop {
                 let (mut connection, head) = self.upstream.request().await?;
-                asked = Some(whole(&mut connection, head).await?);
+                let request = whole(&mut connection, head).await?;
+                ensure!(asked.replace(request).is_none(), "asked twice");
                 connection.send(answer).await?;
             }
         };
