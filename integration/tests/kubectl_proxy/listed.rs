@@ -123,7 +123,7 @@ fn bodies() -> Vec<Case> {
 
 pub(crate) async fn at_the_root(_: Arc<Environment>) -> Result<()> {
     let proxies = Proxies::start(&[]).await?;
-    let mut cases: Vec<_> = PATHS.iter().chain(UNCLEAN).map(|path| get(path)).collect();
+    let mut cases: Vec<_> = PATHS.iter().chain(UNCLEAN).map(get).collect();
     cases.extend(UNCLEAN.iter().map(|path| case("POST", path)));
     cases.extend(UNCLEAN.iter().map(|path| case("HEAD", path)));
     // There the escapes are escaped once more, so that the target is another.
@@ -145,7 +145,7 @@ pub(crate) async fn at_another_prefix(_: Arc<Environment>) -> Result<()> {
     ] {
         let proxies = Proxies::start(&[flag]).await?;
         let below = PATHS.iter().chain(UNCLEAN);
-        let mut cases: Vec<_> = below.map(|path| get(&format!("{prefix}{path}"))).collect();
+        let mut cases: Vec<_> = below.map(|path| get(format!("{prefix}{path}"))).collect();
         let beside = [
             "/",
             "/a",
@@ -155,7 +155,7 @@ pub(crate) async fn at_another_prefix(_: Arc<Environment>) -> Result<()> {
             "/api%2dx/a",
             "/custom?x=1",
         ];
-        cases.extend(beside.iter().map(|path| get(path)));
+        cases.extend(beside.iter().map(get));
         cases.push(case("POST", prefix));
         compare(&proxies, cases).await?;
     }
@@ -170,7 +170,7 @@ pub(crate) async fn below_a_servers_path(_: Arc<Environment>) -> Result<()> {
     ] {
         for path in ["/k8s/clusters/c-1", "/k8s/"] {
             let proxies = Proxies::start_below(path, flags).await?;
-            let cases = PATHS.iter().map(|path| get(path)).collect();
+            let cases = PATHS.iter().map(get).collect();
             compare(&proxies, cases).await?;
         }
     }

@@ -42,7 +42,7 @@ use listed::{
     at_another_prefix, at_the_root, below_a_servers_path, connections_stay_open, empty_lists,
     filtered, with_kubectls_errors, without_a_filter,
 };
-use malformed::{first_lines, framings, header_lines, malformed_in_kubectls_words};
+use malformed::{first_lines, framings, header_lines, malformed_in_kubectls_words, no_http2};
 use odd_upgrades::{
     answers_to_a_switch, early_bytes, half_closed, headers_of_a_switch, what_asks_to_switch,
 };
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         first_lines,
         malformed_in_kubectls_words,
         header_lines,
+        no_http2,
         odd_targets,
         odd_targets_below_a_prefix,
         static_files,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use integration::environment::Environment;
 
 use crate::compare::Departure::{Accepted, Kept, Refused, Status, Unreadable};
 use crate::compare::{Case, as_kubectl, case, compare, get, line};
-use crate::proxies::Proxies;
+use crate::proxies::{Proxies, Side};
 
 const CHUNKED: &str = "Transfer-Encoding: chunked";
 const HELLO: &str = "5\r\nhello\r\n0\r\n\r\n";
@@ -52,6 +52,22 @@ pub(crate) async fn framings(_: Arc<Environment>) -> Result<()> {
     }
     cases.push(post(&[CHUNKED, CHUNKED], HELLO).departs(Unreadable(501, 400)));
     compare(&proxies, cases).await
+}
+
+/// Neither speaks it without TLS; ours says nothing to it.
+pub(crate) async fn no_http2(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start(&[]).await?;
+    for (side, expected) in [(Side::Kubectl, "HTTP/1.1 400 "), (Side::Ours, "")] {
+        let mut caller = proxies.caller(side).await?;
+        caller.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
+        let (answer, _) = caller.rest().await?;
+        ensure!(answer.starts_with(expected), "{side:?}: {answer}");
+        ensure!(
+            answer.is_empty() == expected.is_empty(),
+            "{side:?}: {answer}"
+        );
+    }
+    Ok(())
 }
 
 /// What a server reads before anything else.

@@ -28,7 +28,7 @@ fn text(lines: &Headers) -> Vec<(String, String)> {
 /// kubectl passes all on; here they have to be asked for and announced.
 pub(crate) async fn trailers_of_answers(_: Arc<Environment>) -> Result<()> {
     let proxies = Proxies::start(&[]).await?;
-    let sent = vec![
+    let sent = [
         ("x-a".to_owned(), "b".to_owned()),
         ("x-c".to_owned(), "d e".to_owned()),
     ];

@@ -95,7 +95,7 @@ impl Filter {
         // Spelled otherwise it would be let through, and the API server would still
         // read it as what is refused.
         let refused = |path: &[u8]| self.reject_paths.matches(path);
-        if refused(path) || plainer(path).is_some_and(|path| refused(&path)) {
+        if refused(path) || plainer(path).is_some_and(refused) {
             return Err(Refused::Path);
         }
         if self
@@ -138,19 +138,14 @@ impl Filter {
     }
 }
 
-/// The path in fewer bytes that the API server reads alike, if there is one: to it
-/// several slashes are one, and one at the end is none.
-fn plainer(path: &[u8]) -> Option<Vec<u8>> {
-    let words = || path.split(|byte| *byte == b'/');
-    if words().skip(1).all(|word| !word.is_empty()) {
-        return None;
-    }
-    let mut plainer = Vec::with_capacity(path.len());
-    for word in words().filter(|word| !word.is_empty()) {
-        plainer.push(b'/');
-        plainer.extend_from_slice(word);
-    }
-    Some(plainer)
+/// The path in fewer bytes that the API server reads alike, if there is one: it minds
+/// no slashes before the first word and behind the last.
+fn plainer(path: &[u8]) -> Option<&[u8]> {
+    let is_word = |byte: &u8| *byte != b'/';
+    let first = path.iter().position(is_word)?;
+    let last = path.iter().rposition(is_word)?;
+    let plainer = path.get(first.saturating_sub(1)..=last)?;
+    (plainer.len() < path.len()).then_some(plainer)
 }
 
 /// Who asks is said by the `Authorization` header alone.
@@ -282,6 +277,7 @@ mod tests {
             "/api/v1/namespaces/x/services/pods/proxy/exec",
             "//api/v1/namespaces/x/pods/p/exec",
             "/%2F/api//v1/namespaces/x/pods/p/exec//",
+            "//api/v1/namespaces/x/pods//exec",
             "/api/v1/x%0a/pods/p%0a/exec",
         ] {
             assert_eq!(at(bad), Err(Refused::Path), "{bad}");
@@ -293,6 +289,26 @@ mod tests {
             "//apis/x/pods/p/exec",
         ] {
             assert_eq!(at(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn slashes_at_either_end_hide_nothing() {
+        let filter = Filter::new("^localhost$", "^.*", "^/api/v1/a$", "").unwrap();
+        for (path, expected) in [
+            ("/api/v1/a", Err(Refused::Path)),
+            ("/api/v1/a/", Err(Refused::Path)),
+            ("//api/v1/a%2F%2F", Err(Refused::Path)),
+            ("/api//v1/a", Ok(())),
+            ("/", Ok(())),
+            ("//", Ok(())),
+        ] {
+            let host = [("host", "localhost")];
+            assert_eq!(
+                check(&filter, "GET", path, &host, false),
+                expected,
+                "{path}"
+            );
         }
     }
 
