@@ -8,6 +8,7 @@
 //!   error and never looks whole.
 //! - [`upgrade`] and [`splice`]: connections that switch protocols.
 //! - [`strict_http1`]: requests that could be framed in two ways end at the edge.
+//! - [`raw_targets`]: what no URL may hold raw, and callers send raw all the same.
 //! - [`stall_budget`]: what peers that do not read may make us hold.
 //! - [`stream_task`]: ends a body's consumer from outside.
 //! - [`status`]: errors as a Kubernetes `Status`.
@@ -20,6 +21,7 @@ pub mod headers;
 pub mod inbound;
 pub mod mask;
 mod pass_writes;
+pub mod raw_targets;
 pub mod splice;
 pub mod stall_budget;
 pub mod status;

@@ -13,8 +13,11 @@ pub type Headers = Vec<(String, Vec<u8>)>;
 pub struct Request {
     pub method: String,
     pub target: String,
+    /// The minor one: 1 of HTTP/1.1.
+    pub version: u8,
     pub headers: Headers,
     pub body: Vec<u8>,
+    pub trailers: Headers,
 }
 
 /// A response, its body without its framing.
@@ -40,8 +43,10 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Request, usize)>> {
     let request = Request {
         method: head.method.context("no method")?.to_owned(),
         target: head.path.context("no target")?.to_owned(),
+        version: head.version.context("no version")?,
         headers,
         body: body.data,
+        trailers: body.trailers,
     };
     Ok(Some((request, start + body.length)))
 }

@@ -170,6 +170,11 @@ impl RawUpstream {
         Ok(Self { listener, address })
     }
 
+    /// The next connection, whatever it says.
+    pub async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        self.listener.accept().await
+    }
+
     /// The next connection that says something, and the head of its request.
     pub async fn request(&self) -> Result<(Accepted, String)> {
         loop {

@@ -1,24 +1,29 @@
 //! Failures as answers. Says whose fault it was: the request's, the filter's,
 //! the credential's or the API server's.
 
-use http::{Response, StatusCode};
-use http_relay::RelayBody;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use http_relay::framing::FramingError;
 use http_relay::status;
 use http_relay::upgrade::UnsupportedUpgrade;
+use http_relay::{RelayBody, RelayError};
 use thiserror::Error;
 use tunnel_protocol::Failure;
 
 use crate::filter::Refused;
+use crate::go_words::{self, Asked, cause};
 use crate::plain;
 use crate::routes::PathError;
 use crate::secret::NoSecret;
 use crate::upstream::{SendError, UpstreamError};
+use crate::well_formed::Malformed;
 
 #[derive(Debug, Error)]
 pub(crate) enum ProxyError {
     #[error(transparent)]
     Secret(#[from] NoSecret),
+    #[error("malformed request: {0}")]
+    Malformed(#[from] Malformed),
     #[error("malformed request: {0}")]
     Framing(#[from] FramingError),
     #[error("malformed request: {0}")]
@@ -33,23 +38,48 @@ pub(crate) enum ProxyError {
     Answer(FramingError),
     #[error("the API server switched to a protocol that was not asked for")]
     Switched,
+    /// With `--kubectl-errors`; in kubectl's words.
+    #[error("invalid upgrade response: status code {}", .0.as_u16())]
+    NotSwitched(StatusCode),
 }
 
 impl ProxyError {
     pub(crate) fn response(&self) -> Response<RelayBody> {
         let (code, failure, message) = self.told();
-        status::response(code, failure, &message, None)
+        self.ended(status::response(code, failure, &message, None))
     }
 
     /// As kubectl proxy answers: plain text, and 500 for whatever went wrong behind it.
-    pub(crate) fn as_kubectl(&self) -> Response<RelayBody> {
+    pub(crate) fn as_kubectl(&self, asked: Asked<'_>) -> Response<RelayBody> {
+        const BROKEN: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
         let (code, _, message) = self.told();
-        match code {
-            StatusCode::UNAUTHORIZED => self.response(),
-            StatusCode::FORBIDDEN => plain::text(code, "Forbidden\n"),
-            StatusCode::BAD_REQUEST => plain::text(code, "400 Bad Request"),
-            _ => plain::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")),
+        let answer = match self {
+            Self::Malformed(malformed) => plain::bare(code, malformed.in_gos_words()),
+            Self::Path(_) => plain::bare(code, "400 Bad Request"),
+            Self::Upstream(UpstreamError::Send(SendError::Dial(error))) => {
+                plain::text(BROKEN, go_words::unreachable(error, asked) + "\n")
+            }
+            Self::Upstream(UpstreamError::Send(SendError::Broken(error))) => {
+                plain::text(BROKEN, go_words::broken(error, asked) + "\n")
+            }
+            _ if code == StatusCode::UNAUTHORIZED => return self.response(),
+            _ if code == StatusCode::FORBIDDEN => plain::text(code, "Forbidden\n"),
+            _ if code == StatusCode::BAD_REQUEST => plain::bare(code, "400 Bad Request"),
+            _ => plain::text(BROKEN, message + "\n"),
+        };
+        self.ended(answer)
+    }
+
+    /// As Go does, ends the connection on which something malformed came.
+    fn ended(&self, mut answer: Response<RelayBody>) -> Response<RelayBody> {
+        if matches!(
+            self,
+            Self::Malformed(_) | Self::Framing(_) | Self::Upgrade(_) | Self::Path(_)
+        ) {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
         }
+        answer
     }
 
     fn told(&self) -> (StatusCode, Failure, String) {
@@ -59,6 +89,9 @@ impl ProxyError {
                 Failure::SidecarSecret,
                 self.to_string(),
             ),
+            Self::Malformed(malformed) => {
+                (malformed.status(), Failure::BadRequest, self.to_string())
+            }
             Self::Framing(_)
             | Self::Upgrade(_)
             | Self::Path(_)
@@ -83,12 +116,22 @@ impl ProxyError {
                 Failure::ApiServerUnreachable,
                 format!("proxy-sidecar cannot reach the API server: {error}"),
             ),
+            // What it was sent is the only body that we relay to it.
+            Self::Upstream(UpstreamError::Send(SendError::Broken(error)))
+                if cause::<RelayError>(error).is_some() =>
+            {
+                (
+                    StatusCode::BAD_REQUEST,
+                    Failure::BadRequest,
+                    format!("the request's body did not come whole: {error}"),
+                )
+            }
             Self::Upstream(UpstreamError::Send(SendError::Broken(error))) => (
                 StatusCode::BAD_GATEWAY,
                 Failure::ApiServerBroken,
                 format!("the API server gave no answer: {error}"),
             ),
-            Self::Answer(_) | Self::Switched => (
+            Self::Answer(_) | Self::Switched | Self::NotSwitched(_) => (
                 StatusCode::BAD_GATEWAY,
                 Failure::BadAnswer,
                 self.to_string(),

@@ -15,6 +15,7 @@ mod drain;
 mod error;
 mod escape_html;
 pub mod filter;
+mod go_words;
 mod kube_credential;
 mod listen;
 mod metrics;
@@ -29,6 +30,7 @@ mod static_files;
 mod token_file;
 mod upstream;
 mod watch_end;
+mod well_formed;
 
 pub use args::Args;
 pub use config::{Config, ConfigError};

@@ -6,12 +6,17 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::Mode;
+use rustix::net::sockopt;
 use rustix::process::umask;
 use service_kit::accept::Listener;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
+
+/// Of callers' connections, as Go's servers have it.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// What to listen on.
 #[derive(Clone, Debug)]
@@ -103,11 +108,21 @@ async fn tcp(host: &str, port: i64) -> Result<TcpListener, ListenError> {
         }
         other => other,
     };
+    let listener = listener.and_then(|listener| keep_alive(&listener).map(|()| listener));
     listener.map_err(|cause| ListenError::Bind {
         network: "tcp",
         address: address.to_string(),
         cause,
     })
+}
+
+/// Finds callers that are gone without a word. Accepted connections have it from their
+/// listener.
+fn keep_alive(listener: &TcpListener) -> io::Result<()> {
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(listener, KEEPALIVE)?;
+    Ok(())
 }
 
 /// The address of a host's name, IPv4 first. All IPv4 addresses means all of IPv6, too.

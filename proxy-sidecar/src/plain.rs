@@ -24,6 +24,18 @@ pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Rela
     answer
 }
 
+/// As Go's server refuses what it cannot read: without `nosniff`, and a type only
+/// where there is a text.
+pub(crate) fn bare(status: StatusCode, said: &str) -> Response<RelayBody> {
+    let mut answer = text(status, said);
+    let headers = answer.headers_mut();
+    headers.remove(X_CONTENT_TYPE_OPTIONS);
+    if said.is_empty() {
+        headers.remove(CONTENT_TYPE);
+    }
+    answer
+}
+
 /// To the same target, spelled as it should be.
 pub(crate) fn redirect(method: &Method, to: &str) -> Response<RelayBody> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TE, TRAILER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, request};
 use http_relay::body::{error_chain, pass, relay};
-use http_relay::{RelayBody, framing, headers, mask, upgrade};
+use http_relay::upgrade::{self, UnsupportedUpgrade};
+use http_relay::{RelayBody, framing, headers, mask};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -26,6 +27,7 @@ use crate::claims::Claims;
 use crate::drain::Ending;
 use crate::error::ProxyError;
 use crate::filter::{Filter, Protection, Refused};
+use crate::go_words::Asked;
 use crate::metrics::{Metrics, Outcome};
 use crate::plain;
 use crate::routes::{Route, Routes};
@@ -33,6 +35,7 @@ use crate::secret::Secret;
 use crate::static_files::StaticFiles;
 use crate::upstream::{AnswerBody, SendError, Upstream, UpstreamError};
 use crate::watch_end;
+use crate::well_formed;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -44,6 +47,8 @@ pub(crate) struct Proxy {
     pub(crate) filter: Option<Filter>,
     pub(crate) routes: Routes,
     pub(crate) kubectl_errors: bool,
+    /// The API server's host and port, for messages.
+    pub(crate) server: String,
     pub(crate) www: Option<StaticFiles>,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
@@ -90,13 +95,17 @@ impl Proxy {
             true => named.span(),
             false => Span::none(),
         };
+        let upgrade = self.kubectl_errors && asked(&request).is_ok_and(|asked| asked.is_some());
         let answered = self.forward(request, peer, &named).instrument(span).await;
         Ok(answered.unwrap_or_else(|error| {
             self.metrics.count(outcome(&error));
             let not_forwarded = || tracing::info!(%error, "not forwarded");
             named.span().in_scope(not_forwarded);
             match self.kubectl_errors {
-                true => error.as_kubectl(),
+                true => error.as_kubectl(Asked {
+                    server: &self.server,
+                    upgrade,
+                }),
                 false => error.response(),
             }
         }))
@@ -113,11 +122,14 @@ impl Proxy {
         if let Some(secret) = &self.secret {
             secret.check(request.headers())?;
         }
+        well_formed::check(&request)?;
         if is_ping(&request) {
             return Ok(Response::new(http_relay::body::empty()));
         }
-        let asked = upgrade::requested(request.headers())?;
+        let asked = asked(&request)?;
         let (mut parts, body) = request.into_parts();
+        // Each hop speaks its own.
+        parts.version = Version::HTTP_11;
         framing::take(&mut parts.headers)?;
         match self.routes.route(&parts.method, &parts.uri)? {
             Route::NotFound => return Ok(plain::not_found()),
@@ -203,6 +215,9 @@ impl Proxy {
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(ProxyError::Switched);
             }
+            if self.kubectl_errors && response.status().as_u16() < 400 {
+                return Err(ProxyError::NotSwitched(response.status()));
+            }
             self.metrics.count(Outcome::Answered);
             let mut response = answer(response, None, open)?;
             response
@@ -249,6 +264,14 @@ fn is_ping(request: &Request<Incoming>) -> bool {
     request.method() == Method::OPTIONS && request.uri().path() == "*"
 }
 
+/// HTTP/1.0 knows no upgrades: there it asks for an ordinary answer.
+fn asked<B>(request: &Request<B>) -> Result<Option<Protocol>, UnsupportedUpgrade> {
+    match request.version() {
+        Version::HTTP_10 => Ok(None),
+        _ => upgrade::requested(request.headers()),
+    }
+}
+
 /// With what is told to a `watch`, which can end cleanly.
 fn answer(
     response: Response<AnswerBody>,
@@ -256,6 +279,7 @@ fn answer(
     open: Counted,
 ) -> Result<Response<RelayBody>, ProxyError> {
     let (mut parts, body) = response.into_parts();
+    parts.version = Version::HTTP_11;
     framing::check(&parts.headers).map_err(ProxyError::Answer)?;
     clean_answer(&mut parts.headers);
     let watch = match watch {
@@ -274,14 +298,15 @@ fn clean_answer(headers: &mut HeaderMap) {
     headers::remove_ours(headers, &[]);
 }
 
-/// As kubectl proxy does: the caller's address, behind those before it.
+/// As kubectl proxy does: the caller's address, behind what stands there already.
 fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
-    let mut chain = String::new();
-    for before in headers::tokens(headers, &FORWARDED_FOR) {
-        chain.push_str(before);
-        chain.push_str(", ");
+    let mut chain = Vec::new();
+    for line in headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(b", ");
     }
-    chain.push_str(&peer.to_string());
+    chain.extend_from_slice(peer.to_string().as_bytes());
+    // All of it stood in headers.
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);
     }

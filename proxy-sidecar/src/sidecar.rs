@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use http_relay::raw_targets::RawTargets;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +20,7 @@ use service_kit::write_stall::WriteStall;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
+use tunnel_protocol::limits::WRITE_STALL;
 
 use crate::claims::Claims;
 use crate::cluster::{self, ClusterError};
@@ -34,8 +36,11 @@ use crate::upstream::{Upstream, UpstreamBuildError, UpstreamOptions};
 
 /// Connections at once. Each watch of the tunnel is one, and the port is local.
 const CONNECTIONS: usize = 10_000;
-/// Header block, bytes: as kubectl proxy, which has Go's limit.
-const HEADER_BLOCK: usize = 1024 * 1024;
+/// Header block, bytes: as kubectl proxy, which has Go's limit and what Go adds to it.
+const HEADER_BLOCK: usize = 1024 * 1024 + 4096;
+/// Header lines. Go counts none. hyper keeps a place for each while it reads a head,
+/// and its map of headers ends the process' task above 24,576.
+const HEADER_LINES: usize = 10_000;
 /// Also how long an idle connection is kept; above tunnel-client's own 30 s, so
 /// that the side that sends requests is the one that closes.
 const HEADER_READ: Duration = Duration::from_secs(120);
@@ -86,6 +91,7 @@ impl Sidecar {
             keepalive: config.keepalive,
             connections: metrics.upstream_connections.clone(),
         };
+        let server = host_and_port(&cluster.cluster_url);
         let upstream = Upstream::new(cluster, options).await?;
         let secret = config
             .secret_file
@@ -110,6 +116,7 @@ impl Sidecar {
             filter: config.filter,
             routes: config.routes,
             kubectl_errors: config.kubectl_errors,
+            server,
             www: config.www.as_deref().map(StaticFiles::new),
             upstream,
             metrics,
@@ -168,6 +175,14 @@ impl Sidecar {
     }
 }
 
+fn host_and_port(url: &Uri) -> String {
+    let port = url.port_u16().unwrap_or_else(|| match url.scheme_str() {
+        Some("http") => 80,
+        _ => 443,
+    });
+    format!("{}:{port}", url.host().unwrap_or_default())
+}
+
 async fn accept(listener: Listening, proxy: Arc<Proxy>, spawner: Spawner) {
     match listener {
         Listening::Tcp(listener) => accept_from(listener, proxy, spawner).await,
@@ -184,7 +199,8 @@ where
         let (proxy, closing) = (proxy.clone(), proxy.ending.closing.clone());
         async move {
             let _place = place;
-            let io = TokioIo::new(WriteStall::new(stream, WRITE_STALL));
+            let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
+            let io = TokioIo::new(io);
             let ip = peer.ip();
             let service = service_fn(move |request| proxy.clone().serve(request, ip));
             if let Err(error) = serve_http1(&http(), io, service, &closing).await {
@@ -203,6 +219,7 @@ fn http() -> http1::Builder {
         .header_read_timeout(HEADER_READ)
         .max_headers(HEADER_LINES)
         .max_header_size(HEADER_BLOCK)
+        .max_buf_size(HEADER_BLOCK)
         .auto_date_header(false);
     builder
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http_relay::raw_targets::RawTargets;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -79,8 +80,11 @@ impl Drop for UpgradedTcp {
         // As tunnel-client dials it, and as the sidecar accepts it.
         let lingers = match io.into_inner().downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => parts.io.into_inner().set_zero_linger(),
-            Err(io) => match io.downcast::<TokioIo<WriteStall<TcpStream>>>() {
-                Ok(parts) => parts.io.into_inner().into_inner().set_zero_linger(),
+            Err(io) => match io.downcast::<TokioIo<RawTargets<WriteStall<TcpStream>>>>() {
+                Ok(parts) => {
+                    let stream = parts.io.into_inner().into_inner().into_inner();
+                    stream.set_zero_linger()
+                }
                 Err(_) => Ok(()),
             },
         };

@@ -2,7 +2,7 @@
 
 use super::chunks::Chunks;
 use super::fault::Fault;
-use super::head::{Follows, Head};
+use super::head::{Follows, Head, TargetBytes};
 
 #[derive(Clone, Debug)]
 enum At {
@@ -16,27 +16,30 @@ enum At {
 
 /// Where a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     /// Bytes of the last call that are still good.
-    pub(super) good: usize,
-    pub(super) fault: Fault,
+    pub(crate) good: usize,
+    pub(crate) fault: Fault,
     /// Not in a body.
     pub(super) in_head: bool,
 }
 
 /// Takes a connection's bytes as they come.
 #[derive(Clone, Debug)]
-pub(super) struct Framer {
+pub(crate) struct Framer {
     at: At,
     /// Heads that were whole.
     heads: u64,
+    targets: &'static TargetBytes,
 }
 
 impl Framer {
-    pub(super) fn new() -> Self {
+    /// Of a connection whose requests' targets hold these bytes only.
+    pub(crate) fn new(targets: &'static TargetBytes) -> Self {
         Self {
-            at: At::Head(Head::new()),
+            at: At::Head(Head::new(targets)),
             heads: 0,
+            targets,
         }
     }
 
@@ -45,8 +48,9 @@ impl Framer {
         matches!(&self.at, At::Head(head) if head.begun()).then_some(self.heads)
     }
 
-    /// Takes the next bytes. After a fault nothing may follow.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+    /// Takes the next bytes. After a fault nothing may follow, but for
+    /// [`Fault::Target`]: there what stands for the refused byte may.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             let skipped = self.skip(rest);
@@ -72,7 +76,7 @@ impl Framer {
                 let skipped = super::at_most(*left, bytes.len());
                 *left -= skipped as u64;
                 if *left == 0 {
-                    self.at = At::Head(Head::new());
+                    self.at = At::Head(Head::new(self.targets));
                 }
                 skipped
             }
@@ -85,7 +89,7 @@ impl Framer {
                 if let Some(follows) = head.take(byte)? {
                     self.heads += 1;
                     self.at = match follows {
-                        Follows::Head => At::Head(Head::new()),
+                        Follows::Head => At::Head(Head::new(self.targets)),
                         Follows::Length(length) => At::Body(length),
                         Follows::Chunks => At::Chunks(Chunks::new()),
                         Follows::Upgrade => At::Upgraded,
@@ -94,7 +98,7 @@ impl Framer {
             }
             At::Chunks(chunks) => {
                 if chunks.take(byte)? {
-                    self.at = At::Head(Head::new());
+                    self.at = At::Head(Head::new(self.targets));
                 }
             }
             // Skipped whole.

@@ -15,6 +15,7 @@ enum At {
     Method,
     Target {
         begun: bool,
+        query: bool,
     },
     Version(&'static [u8]),
     Minor,
@@ -34,18 +35,60 @@ pub(super) enum Follows {
     Upgrade,
 }
 
+/// Which bytes a target may hold.
+#[derive(Debug)]
+pub(crate) struct TargetBytes {
+    /// Up to the first `?`, which is in neither.
+    pub(crate) path: [bool; 256],
+    pub(crate) query: [bool; 256],
+}
+
+/// Visible ASCII, and no `#`: a fragment never leaves a client, and would be cut
+/// off silently.
+pub(super) const VISIBLE: TargetBytes = TargetBytes {
+    path: but_not(b"#?"),
+    query: but_not(b"#"),
+};
+
+/// Visible ASCII but for these.
+pub(crate) const fn but_not(these: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_graphic();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < these.len() {
+        table[these[at] as usize] = false;
+        at += 1;
+    }
+    table
+}
+
+impl TargetBytes {
+    const fn of(&self, query: bool) -> &[bool; 256] {
+        match query {
+            true => &self.query,
+            false => &self.path,
+        }
+    }
+}
+
 /// Reads one head.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     at: At,
     http_11: bool,
+    targets: &'static TargetBytes,
 }
 
 impl Head {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(targets: &'static TargetBytes) -> Self {
         Self {
             at: At::Start { may_be_empty: true },
             http_11: false,
+            targets,
         }
     }
 
@@ -58,8 +101,9 @@ impl Head {
     pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
         match &mut self.at {
             At::Fields(fields) => fields.skip(bytes),
-            At::Target { begun: true } => {
-                let other = bytes.iter().position(|byte| !is_target_byte(*byte));
+            At::Target { begun: true, query } => {
+                let good = self.targets.of(*query);
+                let other = bytes.iter().position(|byte| !good[usize::from(*byte)]);
                 other.unwrap_or(bytes.len())
             }
             _ => 0,
@@ -80,9 +124,21 @@ impl Head {
                 may_be_empty: false,
             },
             (At::Start { .. } | At::Method, _) if is_token_byte(byte) => At::Method,
-            (At::Method, b' ') => At::Target { begun: false },
-            (At::Target { .. }, _) if is_target_byte(byte) => At::Target { begun: true },
-            (At::Target { begun: true }, b' ') => At::Version(VERSION),
+            (At::Method, b' ') => At::Target {
+                begun: false,
+                query: false,
+            },
+            (At::Target { query: false, .. }, b'?') => At::Target {
+                begun: true,
+                query: true,
+            },
+            (At::Target { query, .. }, _) if self.targets.of(*query)[usize::from(byte)] => {
+                At::Target {
+                    begun: true,
+                    query: *query,
+                }
+            }
+            (At::Target { begun: true, .. }, b' ') => At::Version(VERSION),
             (At::Version([first, left @ ..]), _) if byte == *first => match left {
                 [] => At::Minor,
                 left => At::Version(left),
@@ -119,10 +175,4 @@ impl Head {
             _ => Err(Fault::UpgradeWithBody),
         }
     }
-}
-
-/// Visible ASCII, and no `#`: a fragment never leaves a client, and would be cut
-/// off silently.
-fn is_target_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'#'
 }

@@ -23,7 +23,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 pub use fault::Fault;
-use framer::{Framer, Refused};
+pub(crate) use framer::{Framer, Refused};
+pub(crate) use head::{TargetBytes, but_not};
 
 /// What hyper gets instead of the rest of a head: a byte that it takes nowhere in
 /// one, and an end. So its 400 comes behind the answers to the requests before,
@@ -59,7 +60,7 @@ impl<T> StrictHttp1<T> {
     pub fn new(inner: T, tell: impl FnOnce(Fault) + Send + 'static) -> Self {
         Self {
             inner,
-            framer: Framer::new(),
+            framer: Framer::new(&head::VISIBLE),
             waiting: None,
             refused: None,
             tell: Some(Box::new(tell)),

@@ -70,6 +70,6 @@ pub(crate) async fn static_files(_: Arc<Environment>) -> Result<()> {
     cases.push(text().with("If-Unmodified-Since: Mon, 01 Jan 2001 00:00:00 GMT"));
     compare(&proxies, cases).await?;
     // kubectl's filter does not know of them.
-    let ours = text().host("evil.com").departs(Refused);
+    let ours = text().host("evil.com").departs(Refused(403));
     compare(&proxies, vec![ours]).await
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use integration::environment::Environment;
 use integration::raw_http::RawUpstream;
 
-use crate::compare::Departure::{Accepted, Redirect, Status};
+use crate::compare::Departure::{Accepted, Redirect, Refused, Status};
 use crate::compare::{Case, as_kubectl, case, compare, get};
 use crate::proxies::{Proxies, Side, sorted};
 
@@ -76,6 +76,29 @@ fn headers() -> Vec<Case> {
         "User-Agent: mine",
         "X-Empty:",
         "X-Many: a\r\nX-Many: b",
+        "X-Forwarded-For: a\r\nX-Forwarded-For: b",
+        "X-Forwarded-For: a,b,  c",
+        "X-Forwarded-For: a, ,b",
+        "X-Forwarded-For:",
+        "X-Forwarded-For: a\r\nX-Forwarded-For:",
+        "X-Forwarded-For: \u{e9}",
+        "X-Forwarded-Uri: /a",
+        "Connection: close, X-Forwarded-For\r\nX-Forwarded-For: 1.2.3.4",
+        "Connection: close, Host, Content-Length",
+        "Connection: ,close,,\r\nX-A: b",
+        "Cookie: a=b\r\nCookie: c=d",
+        "Referer: http://a/",
+        "Max-Forwards: 0",
+        "Sec-Fetch-Mode: cors",
+        "Proxy-Authenticate: Basic",
+        "Te: trailers, deflate",
+        "Te: deflate\r\nTe: trailers",
+        "Te: TRAILERS",
+        "Te: trailers;q=0.5",
+        "Accept-Encoding: gzip\r\nAccept-Encoding: br",
+        "Audit-Id: a",
+        "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "Kubectl-Command: get\r\nKubectl-Session: a",
         "X-Bytes: \u{e9}",
         "Connection: close, X-Hop\r\nX-Hop: a",
         "Connection: close\r\nConnection: Authorization",
@@ -100,7 +123,7 @@ fn bodies() -> Vec<Case> {
 
 pub(crate) async fn at_the_root(_: Arc<Environment>) -> Result<()> {
     let proxies = Proxies::start(&[]).await?;
-    let mut cases: Vec<_> = PATHS.iter().chain(UNCLEAN).map(|path| get(path)).collect();
+    let mut cases: Vec<_> = PATHS.iter().chain(UNCLEAN).map(get).collect();
     cases.extend(UNCLEAN.iter().map(|path| case("POST", path)));
     cases.extend(UNCLEAN.iter().map(|path| case("HEAD", path)));
     // There the escapes are escaped once more, so that the target is another.
@@ -122,7 +145,7 @@ pub(crate) async fn at_another_prefix(_: Arc<Environment>) -> Result<()> {
     ] {
         let proxies = Proxies::start(&[flag]).await?;
         let below = PATHS.iter().chain(UNCLEAN);
-        let mut cases: Vec<_> = below.map(|path| get(&format!("{prefix}{path}"))).collect();
+        let mut cases: Vec<_> = below.map(|path| get(format!("{prefix}{path}"))).collect();
         let beside = [
             "/",
             "/a",
@@ -132,7 +155,7 @@ pub(crate) async fn at_another_prefix(_: Arc<Environment>) -> Result<()> {
             "/api%2dx/a",
             "/custom?x=1",
         ];
-        cases.extend(beside.iter().map(|path| get(path)));
+        cases.extend(beside.iter().map(get));
         cases.push(case("POST", prefix));
         compare(&proxies, cases).await?;
     }
@@ -147,7 +170,7 @@ pub(crate) async fn below_a_servers_path(_: Arc<Environment>) -> Result<()> {
     ] {
         for path in ["/k8s/clusters/c-1", "/k8s/"] {
             let proxies = Proxies::start_below(path, flags).await?;
-            let cases = PATHS.iter().map(|path| get(path)).collect();
+            let cases = PATHS.iter().map(get).collect();
             compare(&proxies, cases).await?;
         }
     }
@@ -177,8 +200,8 @@ pub(crate) async fn with_kubectls_errors(_: Arc<Environment>) -> Result<()> {
     for side in [Side::Kubectl, Side::Ours] {
         let answer = proxies.exchange(side, request).await?.answer;
         ensure!(answer.body.ends_with(b"\n"), "{side:?}");
-        let headers = sorted(&answer.headers, &["date", "content-length"]);
-        answers.push((answer.status, headers));
+        let headers = sorted(&answer.headers, &["date"]);
+        answers.push((answer.status, headers, answer.body));
     }
     ensure!(
         answers[0] == answers[1] && answers[0].0 == 500,
@@ -193,6 +216,7 @@ fn cases_of_the_filter() -> Vec<Case> {
         "localhost",
         "localhost:8001",
         "localhost:",
+        "localhost:abc",
         "127.0.0.1",
         "127.0.0.1:9",
         "[::1]",
@@ -206,6 +230,14 @@ fn cases_of_the_filter() -> Vec<Case> {
         "localhost.",
         "::1",
         "localhost:8001:1",
+        "",
+        "[::1",
+        "local%68ost",
+        "a'b",
+        "a,b",
+        "a_b",
+        "[fe80::1%25lo]",
+        "localhost,evil.com",
     ] {
         cases.push(get("/a").host(host).departs(Status(403)));
     }
@@ -227,10 +259,16 @@ fn cases_of_the_filter() -> Vec<Case> {
     for path in [
         "/api/v1/namespaces/x/pods/p/portforward",
         "/API/v1/namespaces/x/pods/p/exec",
-        "/api/v1/namespaces/x/pods/p%0a/exec",
         "/apis/x/pods/p/exec",
     ] {
         cases.push(get(path));
+    }
+    // What the API server reads as one of those, and kubectl's filter does not.
+    for path in [
+        "/api/v1/namespaces/x/pods/p%0a/exec",
+        "/%2F%2Fapi/v1/namespaces/x/pods/p/exec",
+    ] {
+        cases.push(get(path).departs(Refused(403)));
     }
     for method in ["PATCH", "DELETE", "XDELETEX"] {
         cases.push(case(method, "/a").departs(Status(403)));
@@ -249,4 +287,56 @@ pub(crate) async fn without_a_filter(_: Arc<Environment>) -> Result<()> {
         case("DELETE", "/a"),
     ];
     compare(&proxies, cases).await
+}
+
+/// An empty list accepts nothing, and refuses nothing.
+pub(crate) async fn empty_lists(_: Arc<Environment>) -> Result<()> {
+    for (flag, refuses) in [
+        ("--accept-hosts=", true),
+        ("--accept-paths=", true),
+        ("--reject-paths=", false),
+        ("--reject-methods=", false),
+    ] {
+        let proxies = Proxies::start(&[flag]).await?;
+        let mut cases = vec![get("/a"), case("DELETE", "/a")];
+        if refuses {
+            cases = cases
+                .into_iter()
+                .map(|case| case.departs(Status(403)))
+                .collect();
+        }
+        if flag == "--reject-paths=" {
+            cases.push(get("/api/v1/namespaces/x/pods/p/exec"));
+        }
+        compare(&proxies, cases).await?;
+    }
+    Ok(())
+}
+
+/// Behind an answer of the proxy's own the connection can be used again.
+pub(crate) async fn connections_stay_open(_: Arc<Environment>) -> Result<()> {
+    let proxies = Proxies::start_ours(&["--api-prefix=/api"], &["--kubectl-errors"]).await?;
+    let last = "GET /api//last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for first in [
+        "GET /api/v1/namespaces/x/pods/p/exec HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /api/a HTTP/1.1\r\nHost: evil.com\r\n\r\n",
+        "GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /api//a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut both = Vec::new();
+        for side in [Side::Kubectl, Side::Ours] {
+            let mut caller = proxies.caller(side).await?;
+            caller.send(format!("{first}{last}")).await?;
+            let (answers, ended) = caller.rest().await?;
+            let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).collect();
+            let statuses = statuses.iter().filter_map(|answer| answer.get(..3));
+            both.push((statuses.map(str::to_owned).collect::<Vec<_>>(), ended));
+        }
+        ensure!(
+            both[0] == both[1] && both[0].0.len() == 2,
+            "{first}: {both:?}"
+        );
+    }
+    Ok(())
 }

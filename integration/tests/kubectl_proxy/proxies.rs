@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use integration::chain::SOON;
 use integration::http1::{self, Headers, Request, Response};
-use integration::raw_http::{Connection, Ended, RawUpstream};
+use integration::raw_http::{Accepted, Connection, Ended, RawUpstream};
 use integration::service::Service;
 use integration::wait::until;
 use local_kubernetes::Binaries;
@@ -33,7 +33,7 @@ pub(crate) struct Proxies {
     kubectl: SocketAddr,
     ours: SocketAddr,
     _kubectl: Process,
-    _ours: Service,
+    service: Service,
     // Ends the processes before the folder goes.
     _spawner: Spawner,
     _folder: TempDir,
@@ -53,6 +53,13 @@ impl Proxies {
     /// Both with these flags.
     pub(crate) async fn start(flags: &[&str]) -> Result<Self> {
         Self::start_below("", flags).await
+    }
+
+    /// Both with these flags, ours with more of its own.
+    pub(crate) async fn start_ours(flags: &[&str], ours: &[&str]) -> Result<Self> {
+        let upstream = RawUpstream::bind().await?;
+        let server = format!("http://{}", upstream.address);
+        Self::start_at(upstream, &server, flags, ours).await
     }
 
     /// Both in front of a server whose URL has this path.
@@ -94,10 +101,15 @@ impl Proxies {
             kubectl,
             ours: service.address.context("no address")?,
             _kubectl: kubectl_process,
-            _ours: service,
+            service,
             _spawner: spawner,
             _folder: folder,
         })
+    }
+
+    /// Ours.
+    pub(crate) fn ours(&self) -> &Service {
+        &self.service
     }
 
     /// A connection.
@@ -114,26 +126,40 @@ impl Proxies {
         self.answered(side, request, ANSWER).await
     }
 
-    /// The same, where the upstream answers so.
+    /// The same, where the upstream answers so, and closes.
     pub(crate) async fn answered(
         &self,
         side: Side,
         request: &[u8],
         answer: &str,
     ) -> Result<Exchange> {
+        let (asked, answer, ended) = self.raw_answer(side, request, answer).await?;
+        let method = request.split(|byte| *byte == b' ').next();
+        let method = String::from_utf8_lossy(method.unwrap_or_default());
+        let answer = with_length(answer);
+        let told = || format!("an answer that is none: {:?}", answer.get(..300));
+        let read = http1::response(answer.as_bytes(), &method).with_context(told)?;
+        let (answer, _) = read.with_context(told)?;
+        Ok(Exchange {
+            asked,
+            answer,
+            ended,
+        })
+    }
+
+    /// The same; the answer as it came.
+    pub(crate) async fn raw_answer(
+        &self,
+        side: Side,
+        request: &[u8],
+        answer: &str,
+    ) -> Result<(Option<Request>, String, Ended)> {
         let mut asked = None;
         let serving = async {
             loop {
-                let (mut connection, mut head) = self.upstream.request().await?;
-                if let Some(length) = length(&head) {
-                    head += &connection.exactly(length).await?;
-                } else if head
-                    .to_lowercase()
-                    .contains("\r\ntransfer-encoding: chunked")
-                {
-                    head += &connection.through("0\r\n\r\n").await?;
-                }
-                asked = Some(head);
+                let (mut connection, head) = self.upstream.request().await?;
+                let request = whole(&mut connection, head).await?;
+                ensure!(asked.replace(request).is_none(), "asked twice");
                 connection.send(answer).await?;
             }
         };
@@ -147,40 +173,36 @@ impl Proxies {
             answer = calling => answer?,
             failed = serving => return failed,
         };
-        let method = request
-            .split(|&byte| byte == b' ')
-            .next()
-            .unwrap_or_default();
-        let method = std::str::from_utf8(method)?;
-        let answer = with_length(answer);
-        let read = http1::response(answer.as_bytes(), method)?;
-        let (answer, _) = read.with_context(|| format!("a cut answer: {answer:?}"))?;
-        let asked = asked.map(|text: String| {
-            let read = http1::request(text.as_bytes())?;
-            Ok::<_, anyhow::Error>(read.context("a cut request")?.0)
-        });
-        Ok(Exchange {
-            asked: asked.transpose()?,
-            answer,
-            ended,
-        })
+        Ok((asked, answer, ended))
+    }
+}
+
+/// A request to its end, for whose body the upstream asks if it has to.
+pub(crate) async fn whole(connection: &mut Accepted, head: String) -> Result<Request> {
+    if head.to_lowercase().contains("\r\nexpect: 100-continue") {
+        connection.send("HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
+    let mut text = head;
+    loop {
+        if let Some((request, _)) = http1::request(text.as_bytes())? {
+            return Ok(request);
+        }
+        text += &connection.exactly(1).await?;
     }
 }
 
 /// Go's own refusals end with their connection.
-fn with_length(answer: String) -> String {
+pub(crate) fn with_length(answer: String) -> String {
+    let refusal = ["HTTP/1.1 4", "HTTP/1.1 5"];
     match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if answer.starts_with("HTTP/1.1 4") && length(&answer).is_none() => {
+        Some((head, body))
+            if refusal.iter().any(|start| answer.starts_with(start))
+                && !head.to_lowercase().contains("\r\ncontent-length: ") =>
+        {
             format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         }
         _ => answer,
     }
-}
-
-fn length(head: &str) -> Option<usize> {
-    let head = head.to_lowercase();
-    let value = head.split("\r\ncontent-length: ").nth(1)?;
-    value.split("\r\n").next()?.parse().ok()
 }
 
 pub(crate) async fn kubectl_binary() -> Result<PathBuf> {

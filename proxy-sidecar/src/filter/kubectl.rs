@@ -31,13 +31,27 @@ pub struct FilterError {
 #[derive(Clone, Debug)]
 struct Patterns(Vec<Regex>);
 
+/// Whether `.` stands for a line break, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dot {
+    /// As in Go.
+    NoLineBreak,
+    Anything,
+}
+
 impl Patterns {
-    fn parse(flag: &'static str, list: &str) -> Result<Self, FilterError> {
+    fn parse(flag: &'static str, list: &str, dot: Dot) -> Result<Self, FilterError> {
         if list.is_empty() {
             return Ok(Self(Vec::new()));
         }
+        let built = |pattern| {
+            RegexBuilder::new(pattern)
+                .unicode(false)
+                .dot_matches_new_line(dot == Dot::Anything)
+                .build()
+        };
         list.split(',')
-            .map(|pattern| RegexBuilder::new(pattern).unicode(false).build())
+            .map(built)
             .collect::<Result<_, _>>()
             .map(Self)
             .map_err(|cause| FilterError { flag, cause })
@@ -60,10 +74,10 @@ impl Filter {
         reject_methods: &str,
     ) -> Result<Self, FilterError> {
         Ok(Self {
-            accept_hosts: Patterns::parse("accept-hosts", accept_hosts)?,
-            accept_paths: Patterns::parse("accept-paths", accept_paths)?,
-            reject_paths: Patterns::parse("reject-paths", reject_paths)?,
-            reject_methods: Patterns::parse("reject-methods", reject_methods)?,
+            accept_hosts: Patterns::parse("accept-hosts", accept_hosts, Dot::NoLineBreak)?,
+            accept_paths: Patterns::parse("accept-paths", accept_paths, Dot::NoLineBreak)?,
+            reject_paths: Patterns::parse("reject-paths", reject_paths, Dot::Anything)?,
+            reject_methods: Patterns::parse("reject-methods", reject_methods, Dot::NoLineBreak)?,
         })
     }
 
@@ -78,7 +92,10 @@ impl Filter {
         path: &[u8],
         upgrade: bool,
     ) -> Result<(), Refused> {
-        if self.reject_paths.matches(path) {
+        // Spelled otherwise it would be let through, and the API server would still
+        // read it as what is refused.
+        let refused = |path: &[u8]| self.reject_paths.matches(path);
+        if refused(path) || plainer(path).is_some_and(refused) {
             return Err(Refused::Path);
         }
         if self
@@ -92,7 +109,7 @@ impl Filter {
         }
         // An absolute-form target takes the place of the Host header.
         let host = match request.uri.authority() {
-            Some(authority) => authority.as_str().as_bytes(),
+            Some(authority) => without_user(authority.as_str()).as_bytes(),
             None => request
                 .headers
                 .get(HOST)
@@ -121,18 +138,34 @@ impl Filter {
     }
 }
 
-/// The host without its port. Brackets stay, so that `[::1]:8001` is accepted
+/// The path in fewer bytes that the API server reads alike, if there is one: it minds
+/// no slashes before the first word and behind the last.
+fn plainer(path: &[u8]) -> Option<&[u8]> {
+    let is_word = |byte: &u8| *byte != b'/';
+    let first = path.iter().position(is_word)?;
+    let last = path.iter().rposition(is_word)?;
+    let plainer = path.get(first.saturating_sub(1)..=last)?;
+    (plainer.len() < path.len()).then_some(plainer)
+}
+
+/// Who asks is said by the `Authorization` header alone.
+fn without_user(authority: &str) -> &str {
+    match authority.rsplit_once('@') {
+        Some((_, host)) => host,
+        None => authority,
+    }
+}
+
+/// The host without its port, whatever that is. Brackets stay, so that `[::1]:8001` is accepted
 /// where `[::1]` is.
 fn without_port(host: &[u8]) -> &[u8] {
     let Some(colon) = host.iter().rposition(|byte| *byte == b':') else {
         return host;
     };
-    let (name, port) = (&host[..colon], &host[colon + 1..]);
-    let one_colon = !name.contains(&b':') || (name.starts_with(b"[") && name.ends_with(b"]"));
-    if one_colon && port.iter().all(u8::is_ascii_digit) {
-        name
-    } else {
-        host
+    let name = &host[..colon];
+    match !name.contains(&b':') || (name.starts_with(b"[") && name.ends_with(b"]")) {
+        true => name,
+        false => host,
     }
 }
 
@@ -242,6 +275,10 @@ mod tests {
             "/api/v1/namespaces/x/pods/p/exec/",
             "/api/v1/namespaces/x/pods/p/attach?x",
             "/api/v1/namespaces/x/services/pods/proxy/exec",
+            "//api/v1/namespaces/x/pods/p/exec",
+            "/%2F/api//v1/namespaces/x/pods/p/exec//",
+            "//api/v1/namespaces/x/pods//exec",
+            "/api/v1/x%0a/pods/p%0a/exec",
         ] {
             assert_eq!(at(bad), Err(Refused::Path), "{bad}");
         }
@@ -249,9 +286,29 @@ mod tests {
             "/",
             "/api/v1/namespaces/x/pods/p/portforward",
             "/apis/x/pods/p/exec",
-            "/api/v1/x%0a/pods/p/exec",
+            "//apis/x/pods/p/exec",
         ] {
             assert_eq!(at(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn slashes_at_either_end_hide_nothing() {
+        let filter = Filter::new("^localhost$", "^.*", "^/api/v1/a$", "").unwrap();
+        for (path, expected) in [
+            ("/api/v1/a", Err(Refused::Path)),
+            ("/api/v1/a/", Err(Refused::Path)),
+            ("//api/v1/a%2F%2F", Err(Refused::Path)),
+            ("/api//v1/a", Ok(())),
+            ("/", Ok(())),
+            ("//", Ok(())),
+        ] {
+            let host = [("host", "localhost")];
+            assert_eq!(
+                check(&filter, "GET", path, &host, false),
+                expected,
+                "{path}"
+            );
         }
     }
 

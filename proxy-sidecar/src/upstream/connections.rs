@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version, request};
-use http_relay::body::{empty, error_chain};
+use http_relay::body::empty;
 use http_relay::{RelayBody, framing};
 use hyper::body::Body;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,6 +18,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::answer::{AnswerBody, Held, holding};
+use super::cause::Cause;
 use super::dial::{DialError, Dialer, Dialled, Purpose};
 use super::http1::{self, Idle, Lease};
 use super::http2::{Place, Pool, was_not_taken};
@@ -65,7 +66,7 @@ pub(crate) enum SendError {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error("{0}")]
-    Broken(String),
+    Broken(#[source] Cause),
 }
 
 enum Lane {
@@ -118,23 +119,22 @@ impl Connections {
         request: Request<RelayBody>,
     ) -> Result<Response<AnswerBody>, SendError> {
         let mut outgoing = Outgoing::Once(Box::new(request));
-        let mut broken = String::new();
-        for _ in 0..ATTEMPTS {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let sent = match self.inner.lane().await? {
                 Lane::Http1(lease) => self.inner.over_http1(lease, outgoing).await,
                 Lane::Http2(place) => self.inner.over_http2(place, outgoing).await,
             };
             match sent {
                 Ok(response) => return Ok(response),
-                Err((Some(again), error)) => {
-                    tracing::debug!(error, "a request goes over another connection");
+                Err((Some(again), error)) if attempt < ATTEMPTS => {
+                    tracing::debug!(%error, "a request goes over another connection");
                     outgoing = again;
-                    broken = error;
                 }
-                Err((None, error)) => return Err(SendError::Broken(error)),
+                Err((_, error)) => return Err(SendError::Broken(error)),
             }
         }
-        Err(SendError::Broken(broken))
     }
 
     /// Sends a request to switch protocols over a connection of its own.
@@ -144,7 +144,7 @@ impl Connections {
     ) -> Result<Response<AnswerBody>, SendError> {
         let dialled = self.inner.dialer.dial(Purpose::Upgrade).await?;
         let lease = self.inner.speak_http1(dialled).await;
-        let broken = |error: hyper::Error| SendError::Broken(error_chain(&error));
+        let broken = |error: hyper::Error| SendError::Broken(Cause::new(error));
         let mut lease = lease.map_err(broken)?;
         self.inner.for_http1(&mut request);
         let response = lease.sender().send_request(request).await.map_err(broken)?;
@@ -152,7 +152,7 @@ impl Connections {
     }
 }
 
-type Sent = Result<Response<AnswerBody>, (Option<Outgoing>, String)>;
+type Sent = Result<Response<AnswerBody>, (Option<Outgoing>, Cause)>;
 
 impl Inner {
     async fn lane(self: &Arc<Self>) -> Result<Lane, DialError> {
@@ -203,7 +203,7 @@ impl Inner {
     /// Opens a connection. One over HTTP/2 is the pool's, one over HTTP/1.1 its caller's.
     async fn open(&self) -> Result<Option<Lease>, DialError> {
         let dialled = self.dialer.dial(Purpose::Requests).await?;
-        let broken = |error: hyper::Error| DialError::Broken(error_chain(&error));
+        let broken = |error: hyper::Error| DialError::Broken(Cause::new(error));
         self.speaks_http2.store(dialled.is_http2, Ordering::Relaxed);
         if dialled.is_http2 {
             let counted = Counted::new(&self.count);
@@ -221,7 +221,7 @@ impl Inner {
 
     async fn over_http1(&self, mut lease: Lease, outgoing: Outgoing) -> Sent {
         let Some(mut request) = outgoing.into_request() else {
-            return Err((None, TOO_MUCH.to_owned()));
+            return Err((None, Cause::new(TooMuch)));
         };
         self.for_http1(&mut request);
         match lease.sender().try_send_request(request).await {
@@ -230,7 +230,7 @@ impl Inner {
                 // It comes back where nothing of it was sent.
                 let again = error.take_message();
                 let again = again.map(|request| Outgoing::Once(Box::new(request)));
-                Err((again, error_chain(error.error())))
+                Err((again, Cause::new(error.into_error())))
             }
         }
     }
@@ -238,16 +238,15 @@ impl Inner {
     async fn over_http2(&self, place: Place, outgoing: Outgoing) -> Sent {
         let outgoing = outgoing.kept();
         let Some(mut request) = outgoing.request() else {
-            return Err((None, TOO_MUCH.to_owned()));
+            return Err((None, Cause::new(TooMuch)));
         };
         self.for_http2(&mut request);
         match place.sender().try_send_request(request).await {
             Ok(response) => Ok(holding(response, Some(Held::Http2 { _place: place }))),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
-                let error = error.error();
-                let again = (unsent || was_not_taken(error)).then_some(outgoing);
-                Err((again, error_chain(error)))
+                let again = unsent || was_not_taken(error.error());
+                Err((again.then_some(outgoing), Cause::new(error.into_error())))
             }
         }
     }
@@ -269,8 +268,13 @@ impl Inner {
     }
 }
 
-const TOO_MUCH: &str = "the API server closed the connection before it looked at the request, whose \
-                        body is too large to be sent again";
+/// It cannot be sent again.
+#[derive(Debug, Error)]
+#[error(
+    "the API server closed the connection before it looked at the request, whose body is too large \
+     to be sent again"
+)]
+struct TooMuch;
 
 impl Outgoing {
     /// What can be sent more than once.

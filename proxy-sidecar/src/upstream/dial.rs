@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector;
 use tower::{Service, ServiceExt, service_fn};
 use tunnel_protocol::limits::WRITE_STALL;
 
+use super::cause::Cause;
 use super::tls::{Configs, Tls};
 
 /// As client-go's dialer.
@@ -76,19 +77,19 @@ enum Way {
     Socks5(Socks5Proxy),
 }
 
-/// The step at which dialling failed.
+/// The step at which dialling failed. Told to all who wait for a connection.
 #[derive(Clone, Debug, Error)]
 pub(crate) enum DialError {
     #[error("{0}")]
-    Tcp(String),
+    Tcp(#[source] Cause),
     #[error("the proxy {proxy} cannot be reached: {fault}")]
     ProxyUnreachable { proxy: String, fault: String },
     #[error("the proxy {proxy} leads nowhere: {fault}")]
     Proxy { proxy: String, fault: String },
     #[error("TLS: {0}")]
-    Tls(String),
+    Tls(#[source] Cause),
     #[error("the connection broke at once: {0}")]
-    Broken(String),
+    Broken(#[source] Cause),
     #[error("others took each connection that was made")]
     Crowded,
 }
@@ -128,14 +129,15 @@ impl Dialer {
             Purpose::Upgrade => self.upgrades_tcp.clone(),
         };
         let carrier = timeout(CONNECT_TIMEOUT, self.reach(tcp)).await;
-        let carrier = carrier.unwrap_or_else(|_| Err(DialError::Tcp(late(CONNECT_TIMEOUT))))?;
+        let carrier =
+            carrier.unwrap_or_else(|_| Err(DialError::Tcp(Cause::late(CONNECT_TIMEOUT))))?;
         let Some(tls) = &self.tls else {
             return Ok(dialled(carrier, false, 0));
         };
         let configs = tls.current();
         let secured = secure(tls, &configs, purpose, carrier);
         let secured = timeout(TLS_TIMEOUT, secured).await;
-        secured.unwrap_or_else(|_| Err(DialError::Tls(late(TLS_TIMEOUT))))
+        secured.unwrap_or_else(|_| Err(DialError::Tls(Cause::late(TLS_TIMEOUT))))
     }
 
     async fn reach(&self, tcp: HttpConnector) -> Result<Box<dyn Io>, DialError> {
@@ -210,7 +212,7 @@ async fn connect(mut tcp: HttpConnector, to: Uri) -> Result<TcpStream, DialError
     };
     connected
         .map(TokioIo::into_inner)
-        .map_err(|error| DialError::Tcp(error_chain(&error)))
+        .map_err(|error| DialError::Tcp(Cause::new(error)))
 }
 
 async fn to_proxy(tcp: HttpConnector, proxy: &HttpProxy) -> Result<TcpStream, DialError> {
@@ -230,7 +232,7 @@ async fn secure(
     };
     let connector = TlsConnector::from(config.clone());
     let secured = connector.connect(tls.name(), carrier).await;
-    let secured = secured.map_err(|error| DialError::Tls(error_chain(&error)))?;
+    let secured = secured.map_err(|error| DialError::Tls(Cause::new(error)))?;
     let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok(dialled(Box::new(secured), is_http2, configs.generation))
 }
@@ -240,8 +242,11 @@ fn tcp(keepalive: Option<Duration>) -> HttpConnector {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(keepalive);
-    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    // Either would switch it on.
+    if keepalive.is_some() {
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    }
     tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp
@@ -272,8 +277,4 @@ fn unreachable(proxy: &str, error: &(dyn Error + 'static)) -> DialError {
         proxy: proxy.to_owned(),
         fault: error_chain(error),
     }
-}
-
-fn late(limit: Duration) -> String {
-    format!("no answer within {} s", limit.as_secs())
 }

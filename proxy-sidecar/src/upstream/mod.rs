@@ -3,6 +3,7 @@
 //! makes one ([`which_proxy`], [`tls`]).
 
 mod answer;
+mod cause;
 mod connections;
 mod dial;
 mod http1;
@@ -18,18 +19,8 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::uri::{PathAndQuery, Scheme};
-<<<<<<< HEAD:proxy-sidecar/src/upstream/mod.rs
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
 use http_relay::RelayBody;
-=======
-use http::{HeaderMap, HeaderName, Request, Response, Uri};
-use http_relay::{RelayBody, framing};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::TokioTimer;
->>>>>>> clients:proxy-sidecar/src/upstream.rs
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
 use prometheus_client::metrics::gauge::Gauge;
@@ -192,15 +183,12 @@ impl Upstream {
             true => self.connections.upgrade(request).await?,
             false => self.connections.send(request).await?,
         };
-<<<<<<< HEAD:proxy-sidecar/src/upstream/mod.rs
-        if response.status() == StatusCode::UNAUTHORIZED && ours {
-            self.refused().await;
-=======
-        let response = client.request(request).await?;
         if ours {
             let status = response.status();
             self.credential.answered(credential.as_ref(), status);
->>>>>>> clients:proxy-sidecar/src/upstream.rs
+            if status == StatusCode::UNAUTHORIZED {
+                self.ask_plugin_again().await;
+            }
         }
         Ok(response)
     }
@@ -224,15 +212,12 @@ impl Upstream {
         self.credential.ready()
     }
 
-<<<<<<< HEAD:proxy-sidecar/src/upstream/mod.rs
-    /// The path that the API server is asked for.
-=======
     /// What it means that the API server answers 401 to our credential.
     pub(crate) fn refused(&self) -> String {
         self.credential.refused()
     }
 
->>>>>>> clients:proxy-sidecar/src/upstream.rs
+    /// The path that the API server is asked for.
     fn target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
         let path = uri
             .path_and_query()

@@ -5,10 +5,11 @@ mod reader;
 mod server;
 
 use super::framer::{Framer, Refused};
+use super::head::VISIBLE;
 
 /// What becomes of these bytes, whole or in pieces that end at `cuts`.
 fn verdict(bytes: &[u8], cuts: &[usize]) -> Result<(), Refused> {
-    let mut framer = Framer::new();
+    let mut framer = Framer::new(&VISIBLE);
     let mut taken = 0;
     let ends = cuts.iter().copied().filter(|cut| *cut <= bytes.len());
     for end in ends.chain([bytes.len()]) {
