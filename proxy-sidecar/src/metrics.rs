@@ -40,7 +40,7 @@ impl Metrics {
         );
         registry.register(
             "proxy_sidecar_upstream_connections",
-            "Connections to the API server now open",
+            "Connections to the API server now open, without those that switched protocols",
             self.upstream_connections.clone(),
         );
     }

@@ -18,11 +18,11 @@ pub(crate) async fn goodbyes_cost_no_request(environment: Arc<Environment>) -> R
     let client = reqwest::Client::new();
     // A watch from before all of them goes on.
     let watch = "/api/v1/namespaces/culvert/configmaps?watch=true";
-    let watching = client.get(sidecar.url(watch)?).send().await?;
+    let watching = client.get(sidecar.path(watch)?).send().await?;
     let mut events = watching.error_for_status()?;
 
     let count = amount(1500, 30_000) as usize;
-    let url = sidecar.url("/api/v1/namespaces/culvert/configmaps")?;
+    let url = sidecar.path("/api/v1/namespaces/culvert/configmaps")?;
     let asking = (0..count).map(|number| {
         let (client, url) = (&client, &url);
         async move {
@@ -47,7 +47,7 @@ pub(crate) async fn goodbyes_cost_no_request(environment: Arc<Environment>) -> R
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
-    let dialled = dials(&sidecar);
+    let dialled = sidecar.said("connected to the API server");
     println!("{} requests over {dialled} connections", asked.len());
     ensure!(dialled > count / 200, "no goodbyes: {dialled} connections");
 
@@ -61,11 +61,4 @@ pub(crate) async fn goodbyes_cost_no_request(environment: Arc<Environment>) -> R
         "{event}"
     );
     Ok(())
-}
-
-/// How many connections it has made.
-fn dials(sidecar: &Sidecar) -> usize {
-    let lines = sidecar.service.log_lines();
-    let dialled = |line: &&Value| line["message"] == "connected to the API server";
-    lines.iter().filter(dialled).count()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use integration::chain::SOON;
 use integration::endure::amount;
@@ -33,8 +33,8 @@ pub(crate) async fn a_thousand_watches_and_two_hundred_upgrades(
         let counted = sidecar.open_requests().await?;
         ensure!(counted == Some(1200.0), "{counted:?} are open");
         let connections = sidecar.upstream_connections().await?.unwrap_or_default();
-        // Ten that are full, one that was not when a goodbye ended it, and so on.
-        ensure!((210.0..400.0).contains(&connections), "{connections}");
+        // Ten that are full, and those that goodbyes ended before.
+        ensure!((10.0..100.0).contains(&connections), "{connections}");
         // All the while others are served.
         ensure!(sidecar.get("/version").await?.0 == 200);
         let each = watching.saturating_sub(before) / 1000;
@@ -52,9 +52,7 @@ pub(crate) async fn a_thousand_watches_and_two_hundred_upgrades(
     println!("resident after each round: {after:?} bytes");
     let (first, last) = (after[0], after[after.len() - 1]);
     ensure!(last < first + first / 4, "it grows: {after:?}");
-    environment
-        .secrets
-        .must_not_be_in_file(&sidecar.service.log())
+    environment.secrets.must_not_be_in_file(&sidecar.log())
 }
 
 type Open = Vec<integration::raw_http::Connection<tokio::net::TcpStream>>;
@@ -62,8 +60,11 @@ type Open = Vec<integration::raw_http::Connection<tokio::net::TcpStream>>;
 async fn open(sidecar: &Sidecar, count: usize, lines: &str) -> Result<Open> {
     let expected = if lines.is_empty() { 200 } else { 101 };
     let opening = (0..count).map(|_| async {
-        let (connection, answer) = sidecar.open(WATCH, lines).await?;
-        ensure!(answer.status == expected, "{}", answer.status);
+        let (mut connection, status) = sidecar.open(WATCH, lines).await?;
+        if status != expected {
+            // Whose code comes last.
+            bail!("{status} {}", connection.through("\"code\":").await?);
+        }
         Ok(connection)
     });
     stream::iter(opening)

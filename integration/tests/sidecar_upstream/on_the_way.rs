@@ -22,8 +22,8 @@ async fn calls(sidecar: &Sidecar) -> Result<()> {
     let (status, version) = sidecar.get("/version").await?;
     ensure!(status == 200, "{version}");
     let watch = "/api/v1/namespaces?watch=true";
-    let (mut connection, answer) = sidecar.open(watch, UPGRADE).await?;
-    ensure!(answer.status == 101, "{}", answer.status);
+    let (mut connection, status) = sidecar.open(watch, UPGRADE).await?;
+    ensure!(status == 101, "{status}");
     // The first event's frame.
     connection.exactly(2).await?;
     Ok(())
@@ -53,18 +53,9 @@ pub(crate) async fn an_http_proxy(environment: Arc<Environment>) -> Result<()> {
     .await?;
     calls(&through_socks).await?;
     for sidecar in [sidecar, through_socks] {
-        environment
-            .secrets
-            .must_not_be_in_file(&sidecar.service.log())?;
+        environment.secrets.must_not_be_in_file(&sidecar.log())?;
     }
     Ok(())
-}
-
-fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    let owned = pairs
-        .iter()
-        .map(|&(name, value)| (name.into(), value.into()));
-    owned.collect()
 }
 
 async fn resolving(control_plane: &ControlPlane) -> Result<ConnectProxy> {
@@ -77,10 +68,10 @@ pub(crate) async fn proxies_of_the_environment(environment: Arc<Environment>) ->
     for variable in ["HTTPS_PROXY", "https_proxy"] {
         let way = Way {
             host: Some(NAME),
-            variables: variables(&[
-                (variable, &proxy.url()),
-                ("NO_PROXY", "10.0.0.0/8,elsewhere"),
-            ]),
+            variables: vec![
+                format!("{variable}={}", proxy.url()),
+                "NO_PROXY=10.0.0.0/8,elsewhere".to_owned(),
+            ],
             ..Way::default()
         };
         calls(&Sidecar::start(&environment, way).await?).await?;
@@ -90,16 +81,16 @@ pub(crate) async fn proxies_of_the_environment(environment: Arc<Environment>) ->
 
 /// A proxy at which nobody is, so that whoever answers was reached without it.
 pub(crate) async fn no_proxy_and_this_machine(environment: Arc<Environment>) -> Result<()> {
-    let nobody = ("HTTPS_PROXY", "http://127.255.254.253:1");
+    let nobody = "HTTPS_PROXY=http://127.255.254.253:1".to_owned();
     let here = Way {
-        variables: variables(&[nobody]),
+        variables: vec![nobody.clone()],
         ..Way::default()
     };
     calls(&Sidecar::start(&environment, here).await?).await?;
 
     let excepted = Way {
         host: Some(NAME),
-        variables: variables(&[nobody, ("NO_PROXY", ".svc")]),
+        variables: vec![nobody, "NO_PROXY=.svc".to_owned()],
         ..Way::default()
     };
     let sidecar = Sidecar::start(&environment, excepted).await?;

@@ -1,23 +1,16 @@
 //! One proxy-sidecar in front of the suite's API server.
 
-use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use integration::environment::Environment;
-use integration::http1::{self, Response};
 use integration::raw_http::Connection;
-use integration::service::Service;
-use local_kubernetes::process::Spawner;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use integration::sidecar::Sidecar as Alone;
+use serde_json::json;
 use tokio::net::TcpStream;
 
-pub(crate) struct Sidecar {
-    pub(crate) service: Service,
-    // Ends the process before the folder goes.
-    _spawner: Spawner,
-    _folder: TempDir,
-}
+pub(crate) struct Sidecar(Alone);
 
 /// How it finds the API server.
 #[derive(Debug, Default)]
@@ -26,7 +19,8 @@ pub(crate) struct Way<'a> {
     pub(crate) host: Option<&'a str>,
     /// The kubeconfig's `proxy-url`.
     pub(crate) proxy_url: Option<String>,
-    pub(crate) variables: Vec<(String, String)>,
+    /// Of its environment, as `NAME=value`.
+    pub(crate) variables: Vec<String>,
 }
 
 impl Sidecar {
@@ -50,54 +44,28 @@ impl Sidecar {
             "users": [{ "name": "a", "user": { "tokenFile": "token" } }],
         });
         std::fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string())?;
-        let arguments = [
-            "--port=0",
-            "--admin-address=127.0.0.1:0",
-            "--kubeconfig=kubeconfig",
-        ];
-        let arguments = arguments.map(str::to_owned);
-        let spawner = Spawner::new()?;
-        let service = Service::start_with(
-            &spawner,
-            "proxy-sidecar",
-            &arguments,
-            &way.variables,
-            folder.path(),
-        )
-        .await?;
-        Ok(Self {
-            service,
-            _spawner: spawner,
-            _folder: folder,
-        })
+        let variables: Vec<_> = way.variables.iter().map(String::as_str).collect();
+        let flags = ["--kubeconfig=kubeconfig"];
+        let alone = Alone::start_by(folder, Path::new("env"), &variables, &flags).await?;
+        Ok(Self(alone))
     }
 
-    pub(crate) fn address(&self) -> Result<SocketAddr> {
-        self.service.address.context("no address")
-    }
-
-    pub(crate) fn url(&self, path: &str) -> Result<String> {
-        Ok(format!("http://{}{path}", self.address()?))
-    }
-
-    /// Status and document.
-    pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value)> {
-        let answer = reqwest::get(self.url(path)?).await?;
-        Ok((answer.status().as_u16(), answer.json().await?))
-    }
-
-    /// A connection that has sent a GET, and the head of its answer.
+    /// A connection that has sent a GET, and the status of its answer, whose head is read.
     pub(crate) async fn open(
         &self,
         path: &str,
         lines: &str,
-    ) -> Result<(Connection<TcpStream>, Response)> {
+    ) -> Result<(Connection<TcpStream>, u16)> {
         let mut connection = Connection::new(TcpStream::connect(self.address()?).await?);
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
         connection.send(&request).await?;
         let head = connection.head().await?;
-        let read = http1::response(head.as_bytes(), "HEAD")?;
-        Ok((connection, read.context("a cut head")?.0))
+        let status = head.split(' ').nth(1).context("no status")?;
+        Ok((connection, status.parse()?))
+    }
+
+    pub(crate) fn path(&self, path: &str) -> Result<String> {
+        Ok(format!("{}{path}", self.url()?))
     }
 
     /// Requests and upgraded connections that it counts as open.
@@ -109,5 +77,13 @@ impl Sidecar {
     pub(crate) async fn upstream_connections(&self) -> Result<Option<f64>> {
         let name = "proxy_sidecar_upstream_connections";
         self.service.metric(name).await
+    }
+}
+
+impl Deref for Sidecar {
+    type Target = Alone;
+
+    fn deref(&self) -> &Alone {
+        &self.0
     }
 }

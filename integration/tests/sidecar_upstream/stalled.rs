@@ -27,14 +27,14 @@ pub(crate) async fn who_reads_nothing_holds_a_window(environment: Arc<Environmen
             "metadata": { "name": format!("large-{number}") },
             "data": { "a": "x".repeat(1_000_000) },
         });
-        let created = client.post(sidecar.url(LISTS)?).json(&map).send().await?;
+        let created = client.post(sidecar.path(LISTS)?).json(&map).send().await?;
         created.error_for_status()?;
     }
     let before = sidecar.service.resident_memory()?;
     let mut stalled = Vec::new();
     for _ in 0..READERS {
-        let (connection, answer) = sidecar.open(LISTS, "").await?;
-        ensure!(answer.status == 200, "{}", answer.status);
+        let (connection, status) = sidecar.open(LISTS, "").await?;
+        ensure!(status == 200, "{status}");
         stalled.push(connection);
     }
     // Others share their connection to the API server, and are served.
@@ -45,7 +45,7 @@ pub(crate) async fn who_reads_nothing_holds_a_window(environment: Arc<Environmen
     println!("20 small requests beside them: {:.1?}", begun.elapsed());
     ensure!(begun.elapsed() < Duration::from_secs(10));
     let whole = client
-        .get(sidecar.url(LISTS)?)
+        .get(sidecar.path(LISTS)?)
         .send()
         .await?
         .bytes()
