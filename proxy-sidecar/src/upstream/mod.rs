@@ -122,6 +122,11 @@ impl Upstream {
         } else {
             Credential::new(&mut config)?
         };
+        if credential.asks_a_plugin() {
+            // It gives a token, so that for a certificate nobody has to be asked: a
+            // plugin may ask a person each time.
+            config.auth_info.exec = None;
+        }
         let impersonation = impersonation(&config).await?;
         let proxy = which_proxy::of(&config, |name| {
             Some(std::env::var_os(name)?.to_string_lossy().into_owned())
@@ -195,15 +200,12 @@ impl Upstream {
 
     /// The API server refused us: an exec plugin gives another token or certificate.
     async fn ask_plugin_again(&self) {
-        let Some(tls) = self.tls.clone().filter(|tls| tls.asks_a_plugin()) else {
-            return;
-        };
-        let credential = self.credential.clone();
-        let ask = move || match credential.asks_a_plugin() {
-            true => credential.ask_plugin_again(),
-            false => tls.refresh(),
-        };
-        blocking(ask).await;
+        if self.credential.asks_a_plugin() {
+            let credential = self.credential.clone();
+            blocking(move || credential.ask_plugin_again()).await;
+        } else if let Some(tls) = self.tls.clone().filter(|tls| tls.asks_a_plugin()) {
+            blocking(move || tls.refresh()).await;
+        }
     }
 
     /// Whether a request could be sent with a credential now, as far as can be

@@ -7,7 +7,6 @@ mod no_proxy;
 
 use std::fmt;
 
-use http::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls_pki_types::ServerName;
 use secrecy::SecretString;
@@ -95,7 +94,7 @@ impl Proxy {
             host,
             port: port.ok_or(ProxyUrlError::NotAUrl)?,
             tls_name,
-            credentials: read.basic_auth().map(HeaderValue::clone),
+            credentials: read.basic_auth().cloned(),
         }))
     }
 }
