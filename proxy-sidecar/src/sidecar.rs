@@ -89,6 +89,7 @@ impl Sidecar {
             require_own_credential: config.require_own_credential,
             append_server_path: config.append_server_path,
             keepalive: config.keepalive,
+            beside_tunnel: config.secret_file.is_some(),
             connections: metrics.upstream_connections.clone(),
         };
         let server = host_and_port(&cluster.cluster_url);

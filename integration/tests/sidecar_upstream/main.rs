@@ -2,8 +2,10 @@
 //! readers that stand still, callers that go away, and proxies on the way.
 
 mod goodbye;
+mod limits;
 mod many;
 mod on_the_way;
+mod played;
 mod sidecar;
 mod stalled;
 
@@ -11,6 +13,7 @@ use std::process::ExitCode;
 
 use goodbye::goodbyes_cost_no_request;
 use integration::{suite, tests};
+use limits::{what_a_goodbye_overtakes_goes_over_http1_too, who_lets_few_in_gets_more_connections};
 use local_kubernetes::Options;
 use many::a_thousand_watches_and_two_hundred_upgrades;
 use on_the_way::{
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         tests![
             a_thousand_watches_and_two_hundred_upgrades,
             goodbyes_cost_no_request,
+            who_lets_few_in_gets_more_connections,
+            what_a_goodbye_overtakes_goes_over_http1_too,
             who_reads_nothing_holds_a_window,
             an_http_proxy,
             proxies_of_the_environment,

@@ -2,27 +2,28 @@
 //! ends before the API server has looked at it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version, request};
-use http_relay::body::empty;
+use http::{HeaderValue, Request, Response, Uri, Version};
 use http_relay::{RelayBody, framing};
-use hyper::body::Body;
 use prometheus_client::metrics::gauge::Gauge;
 use service_kit::metrics::Counted;
 use service_kit::tasks::{Spawner, Tasks};
 use thiserror::Error;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::answer::{AnswerBody, Held, holding};
 use super::cause::Cause;
 use super::dial::{DialError, Dialer, Dialled, Purpose};
 use super::http1::{self, Idle, Lease};
-use super::http2::{Place, Pool, was_not_taken};
-use super::replay::Replay;
+use super::http2::{Place, Pool, is_goodbye, was_not_taken};
+use super::outgoing::Outgoing;
+use super::replay::Room;
 use super::tls::Tls;
 
 /// Below the API server's own 90 s, so that we close an idle connection first
@@ -31,9 +32,16 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Connections that are tried for one request, where each ends before it is taken. An
 /// API server that says goodbye at one of fifty requests (`--goaway-chance`) overtakes
 /// a third of those that come at once: of a thousand one or two were overtaken five times.
-const ATTEMPTS: usize = 20;
+const ATTEMPTS: u32 = 20;
+/// So many follow at once; then there are pauses that double, as whoever ends each
+/// connection must not be dialled without one.
+const AT_ONCE: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Dials that one request waits for, where others take what was dialled.
 const ROUNDS: usize = 200;
+/// Connections that end before anybody has taken them.
+const STILLBORN: usize = 3;
 
 /// All connections to the API server.
 pub(super) struct Connections {
@@ -53,6 +61,10 @@ struct Inner {
     /// As far as is known.
     speaks_http2: AtomicBool,
     dialling: Mutex<Option<watch::Receiver<Dialling>>>,
+    /// What is kept of requests' bodies.
+    room: Room,
+    /// Nothing is sent while a goodbye is read.
+    one_thread: bool,
     /// Connections that are open.
     count: Gauge,
     tasks: Spawner,
@@ -76,14 +88,14 @@ enum Lane {
     Http2(Place),
 }
 
-/// A request that may have to be sent again.
-enum Outgoing {
-    Once(Box<Request<RelayBody>>),
-    Again(Box<request::Parts>, Option<Replay>),
-}
-
 impl Connections {
-    pub(super) fn new(server: &Uri, dialer: Dialer, tls: Option<Arc<Tls>>, count: Gauge) -> Self {
+    pub(super) fn new(
+        server: &Uri,
+        dialer: Dialer,
+        tls: Option<Arc<Tls>>,
+        stream_window: u32,
+        count: Gauge,
+    ) -> Self {
         let tasks = Tasks::new();
         let authority = server.authority().cloned();
         let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
@@ -96,7 +108,9 @@ impl Connections {
             host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
             authority,
             idle: Idle::default(),
-            http2: Pool::default(),
+            http2: Pool::new(stream_window),
+            room: Room::default(),
+            one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
             dialling: Mutex::default(),
             count,
             tasks: tasks.spawner(),
@@ -104,7 +118,7 @@ impl Connections {
         let (idle, http2) = (inner.idle.clone(), inner.http2.clone());
         tasks.spawner().spawn(async move {
             loop {
-                tokio::time::sleep(IDLE / 2).await;
+                sleep(IDLE / 2).await;
                 idle.close_older(IDLE);
                 http2.close_older(IDLE);
             }
@@ -120,23 +134,24 @@ impl Connections {
         &self,
         request: Request<RelayBody>,
     ) -> Result<Response<AnswerBody>, SendError> {
-        let mut outgoing = Outgoing::Once(Box::new(request));
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
+        let mut outgoing = Outgoing::new(request);
+        for attempt in 1..=ATTEMPTS {
             let sent = match self.inner.lane().await? {
-                Lane::Http1(lease) => self.inner.over_http1(lease, outgoing).await,
-                Lane::Http2(place) => self.inner.over_http2(place, outgoing).await,
+                Lane::Http1(lease) => self.inner.over_http1(lease, &mut outgoing).await,
+                Lane::Http2(place) => self.inner.over_http2(place, &mut outgoing).await,
             };
             match sent {
                 Ok(response) => return Ok(response),
-                Err((Some(again), error)) if attempt < ATTEMPTS => {
-                    tracing::debug!(%error, "a request goes over another connection");
-                    outgoing = again;
+                Err(Unsent::Untaken(error)) => {
+                    tracing::debug!(%error, attempt, "the request goes over another connection");
                 }
-                Err((_, error)) => return Err(SendError::Broken(error)),
+                Err(Unsent::Failed(error)) => return Err(SendError::Broken(error)),
+            }
+            if let Some(doublings) = attempt.checked_sub(AT_ONCE) {
+                sleep(LONGEST_PAUSE.min(PAUSE * 2_u32.saturating_pow(doublings))).await;
             }
         }
+        Err(SendError::Broken(Cause::new(Overtaken)))
     }
 
     /// Sends a request to switch protocols over a connection of its own.
@@ -154,10 +169,18 @@ impl Connections {
     }
 }
 
-type Sent = Result<Response<AnswerBody>, (Option<Outgoing>, Cause)>;
+type Sent = Result<Response<AnswerBody>, Unsent>;
+
+/// There is no answer.
+enum Unsent {
+    /// Nobody has looked at the request, and it can be sent again.
+    Untaken(Cause),
+    Failed(Cause),
+}
 
 impl Inner {
     async fn lane(self: &Arc<Self>) -> Result<Lane, DialError> {
+        let mut stillborn = 0;
         for _ in 0..ROUNDS {
             // Looks at the files, too.
             let generation = self.tls.as_ref().map_or(0, |tls| tls.current().generation);
@@ -173,16 +196,33 @@ impl Inner {
                 }
                 continue;
             }
-            let mut dialling = self.dial_for_all();
-            let ended = dialling.wait_for(Option::is_some).await;
-            ended.ok().and_then(|ended| ended.clone()).transpose()?;
+            self.dialled_for_all().await?;
+            if self.speaks_http2.load(Ordering::Relaxed) && !self.http2.is_open(generation) {
+                stillborn += 1;
+                if stillborn == STILLBORN {
+                    return Err(DialError::Broken(Cause::new(Overtaken)));
+                }
+                sleep(PAUSE).await;
+            }
         }
         Err(DialError::Crowded)
     }
 
     /// One connection carries many: who comes while it is dialled waits for it, too.
+    async fn dialled_for_all(self: &Arc<Self>) -> Result<(), DialError> {
+        let mut waiting = self.dial_for_all();
+        match waiting.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ok(())),
+            Err(_) => {
+                // Its task was ended; the next one dials anew.
+                *lock(&self.dialling) = None;
+                Err(DialError::Crowded)
+            }
+        }
+    }
+
     fn dial_for_all(self: &Arc<Self>) -> watch::Receiver<Dialling> {
-        let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dialling = lock(&self.dialling);
         if let Some(dialling) = &*dialling {
             return dialling.clone();
         }
@@ -192,11 +232,7 @@ impl Inner {
         self.tasks.spawn(async move {
             let opened = inner.open().await;
             let opened = opened.map(|lease| lease.map_or((), Lease::give_back));
-            let mut dialling = inner
-                .dialling
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *dialling = None;
+            *lock(&inner.dialling) = None;
             told.send_replace(Some(opened));
         });
         waiting
@@ -205,15 +241,16 @@ impl Inner {
     /// Opens a connection. One over HTTP/2 is the pool's, one over HTTP/1.1 its caller's.
     async fn open(&self) -> Result<Option<Lease>, DialError> {
         let dialled = self.dialer.dial(Purpose::Requests).await?;
-        let broken = |error: hyper::Error| DialError::Broken(Cause::new(error));
         tracing::debug!(http2 = dialled.is_http2, "connected to the API server");
         self.speaks_http2.store(dialled.is_http2, Ordering::Relaxed);
         if dialled.is_http2 {
             let counted = Counted::new(&self.count);
             let added = self.http2.add(dialled, counted, &self.tasks).await;
+            let broken = |error| DialError::Broken(Cause::new(error));
             return added.map(|()| None).map_err(broken);
         }
         let lease = self.speak_http1(dialled).await;
+        let broken = |error| DialError::Broken(Cause::new(error));
         lease.map(Some).map_err(broken)
     }
 
@@ -222,34 +259,47 @@ impl Inner {
         http1::connect(dialled, &self.idle, counted, &self.tasks).await
     }
 
-    async fn over_http1(&self, mut lease: Lease, outgoing: Outgoing) -> Sent {
-        let Some(mut request) = outgoing.into_request() else {
-            return Err((None, Cause::new(TooMuch)));
+    async fn over_http1(&self, mut lease: Lease, outgoing: &mut Outgoing) -> Sent {
+        let Some(mut request) = outgoing.take() else {
+            return Err(Unsent::Failed(Cause::new(TooMuch)));
         };
         self.for_http1(&mut request);
         match lease.sender().try_send_request(request).await {
             Ok(response) => Ok(holding(response, Some(Held::Http1(lease)))),
             Err(mut error) => {
                 // It comes back where nothing of it was sent.
-                let again = error.take_message();
-                let again = again.map(|request| Outgoing::Once(Box::new(request)));
-                Err((again, Cause::new(error.into_error())))
+                let unsent = error
+                    .take_message()
+                    .map(|request| outgoing.put_back(request));
+                let error = Cause::new(error.into_error());
+                Err(match unsent {
+                    Some(()) => Unsent::Untaken(error),
+                    None => Unsent::Failed(error),
+                })
             }
         }
     }
 
-    async fn over_http2(&self, place: Place, outgoing: Outgoing) -> Sent {
-        let outgoing = outgoing.kept();
-        let Some(mut request) = outgoing.request() else {
-            return Err((None, Cause::new(TooMuch)));
+    async fn over_http2(&self, place: Place, outgoing: &mut Outgoing) -> Sent {
+        let Some(mut request) = outgoing.copy(&self.room, &place) else {
+            return Err(Unsent::Failed(Cause::new(TooMuch)));
         };
+        let is_safe = request.method().is_safe();
         self.for_http2(&mut request);
         match place.sender().try_send_request(request).await {
             Ok(response) => Ok(holding(response, Some(Held::Http2 { _place: place }))),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
-                let again = unsent || was_not_taken(error.error());
-                Err((again.then_some(outgoing), Cause::new(error.into_error())))
+                let error = error.into_error();
+                // With several threads the connection may send a request while hyper
+                // is told of a goodbye that was meant for later ones.
+                let sure = self.one_thread || is_safe || !is_goodbye(&error);
+                let untaken = unsent || sure && was_not_taken(&error);
+                let error = Cause::new(error);
+                Err(match untaken {
+                    true => Unsent::Untaken(error),
+                    false => Unsent::Failed(error),
+                })
             }
         }
     }
@@ -279,34 +329,11 @@ impl Inner {
 )]
 struct TooMuch;
 
-impl Outgoing {
-    /// What can be sent more than once.
-    fn kept(self) -> Self {
-        let request = match self {
-            Self::Once(request) => request,
-            again @ Self::Again(..) => return again,
-        };
-        let (head, body) = request.into_parts();
-        let body = (!body.is_end_stream()).then(|| Replay::new(body));
-        Self::Again(Box::new(head), body)
-    }
+/// Whoever answers ends each connection.
+#[derive(Debug, Error)]
+#[error("the API server closed each connection before it looked at the request")]
+struct Overtaken;
 
-    /// Once more; nothing if that cannot be.
-    fn request(&self) -> Option<Request<RelayBody>> {
-        let Self::Again(head, replay) = self else {
-            return None;
-        };
-        let body = match replay {
-            Some(replay) => replay.body()?,
-            None => empty(),
-        };
-        Some(Request::from_parts((**head).clone(), body))
-    }
-
-    fn into_request(self) -> Option<Request<RelayBody>> {
-        match self {
-            Self::Once(request) => Some(*request),
-            again @ Self::Again(..) => again.request(),
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

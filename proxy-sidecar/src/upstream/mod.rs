@@ -8,6 +8,7 @@ mod connections;
 mod dial;
 mod http1;
 mod http2;
+mod outgoing;
 mod own_certificate;
 mod replay;
 mod tls;
@@ -61,8 +62,19 @@ pub(crate) struct UpstreamOptions {
     pub(crate) append_server_path: bool,
     /// Of upgraded connections.
     pub(crate) keepalive: KeepAlive,
+    /// tunnel-client is the only caller.
+    pub(crate) beside_tunnel: bool,
     /// Counts those that are open.
     pub(crate) connections: Gauge,
+}
+
+impl UpstreamOptions {
+    fn stream_window(&self) -> u32 {
+        match self.beside_tunnel {
+            true => http2::POD_STREAM_WINDOW,
+            false => http2::STREAM_WINDOW,
+        }
+    }
 }
 
 /// Why the API server gave no answer.
@@ -116,7 +128,10 @@ impl Upstream {
         options: UpstreamOptions,
     ) -> Result<Self, UpstreamBuildError> {
         let server = config.cluster_url.clone();
-        let credential = if is_open(&server) {
+        let proxy = which_proxy::of(&config, |name| {
+            Some(std::env::var_os(name)?.to_string_lossy().into_owned())
+        })?;
+        let credential = if is_open(&server, proxy.is_some()) {
             tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
             Credential::none()
         } else {
@@ -128,9 +143,6 @@ impl Upstream {
             config.auth_info.exec = None;
         }
         let impersonation = impersonation(&config).await?;
-        let proxy = which_proxy::of(&config, |name| {
-            Some(std::env::var_os(name)?.to_string_lossy().into_owned())
-        })?;
         if let Some(proxy) = &proxy {
             tracing::info!(%proxy, "the API server is called through a proxy");
         }
@@ -144,7 +156,13 @@ impl Upstream {
         };
         let dialer = Dialer::new(&server, keepalive, proxy, tls.clone())?;
         Ok(Self {
-            connections: Connections::new(&server, dialer, tls.clone(), options.connections),
+            connections: Connections::new(
+                &server,
+                dialer,
+                tls.clone(),
+                options.stream_window(),
+                options.connections,
+            ),
             base_path: base_path(&server, options.append_server_path),
             credential: Arc::new(credential),
             tls,
@@ -234,9 +252,9 @@ impl Upstream {
 }
 
 /// Whoever is in between could read a credential. kubectl sends none over plain HTTP
-/// at all; on the machine itself nobody is in between.
-fn is_open(url: &Uri) -> bool {
-    url.scheme() == Some(&Scheme::HTTP) && !is_this_machine(url)
+/// at all; on the machine itself nobody is in between, if no proxy makes it another one.
+fn is_open(url: &Uri, through_proxy: bool) -> bool {
+    url.scheme() == Some(&Scheme::HTTP) && (through_proxy || !is_this_machine(url))
 }
 
 fn base_path(url: &Uri, append: bool) -> String {
@@ -266,7 +284,10 @@ mod tests {
             ("http://[::1]", false),
             ("http://localhost", false),
         ] {
-            assert_eq!(is_open(&url.parse().unwrap()), open, "{url}");
+            let url = url.parse().unwrap();
+            assert_eq!(is_open(&url, false), open, "{url}");
         }
+        let behind = "http://127.0.0.1:8080".parse().unwrap();
+        assert!(is_open(&behind, true));
     }
 }
