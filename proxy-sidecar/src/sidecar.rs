@@ -20,7 +20,7 @@ use service_kit::write_stall::WriteStall;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tunnel_protocol::limits::WRITE_STALL;
+use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
 
 use crate::claims::Claims;
 use crate::cluster::{self, ClusterError};
@@ -38,9 +38,6 @@ use crate::upstream::{Upstream, UpstreamBuildError, UpstreamOptions};
 const CONNECTIONS: usize = 10_000;
 /// Header block, bytes: as kubectl proxy, which has Go's limit and what Go adds to it.
 const HEADER_BLOCK: usize = 1024 * 1024 + 4096;
-/// Header lines. Go counts none. hyper keeps a place for each while it reads a head,
-/// and its map of headers ends the process' task above 24,576.
-const HEADER_LINES: usize = 10_000;
 /// Also how long an idle connection is kept; above tunnel-client's own 30 s, so
 /// that the side that sends requests is the one that closes.
 const HEADER_READ: Duration = Duration::from_secs(120);
@@ -240,5 +237,46 @@ async fn admin(proxy: Arc<Proxy>, pulse: Pulse, listener: TcpListener) {
     });
     if let Err(error) = Admin::new(ready, pulse, registry).serve(listener).await {
         tracing::error!(%error, "the admin port failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    use http_relay::body::empty;
+    use hyper::Response;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::{Instant, sleep};
+
+    /// A peer that sends a byte of its head every 30 s.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_however_slowly_it_comes() {
+        let (mut peer, io) = duplex(64);
+        let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(empty())) });
+        let serving = async move {
+            let io = TokioIo::new(RawTargets::new(io));
+            http().serve_connection(io, service).await
+        };
+        let sending = async {
+            let start = Instant::now();
+            for byte in b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n" {
+                sleep(HEADER_READ / 4).await;
+                if peer.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer).await.unwrap();
+            assert!(answer.is_empty(), "{answer:?}");
+            start.elapsed()
+        };
+        let (served, lasted) = tokio::join!(serving, sending);
+        assert!(served.unwrap_err().is_timeout());
+        assert!(
+            lasted >= HEADER_READ && lasted < HEADER_READ * 2,
+            "{lasted:?}"
+        );
     }
 }

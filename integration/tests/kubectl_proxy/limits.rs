@@ -99,9 +99,9 @@ pub(crate) async fn large_heads(_: Arc<Environment>) -> Result<()> {
         ("a mebibyte", with_block(MIB), "200", "200"),
         ("and 8 KiB", with_block(MIB + 8 * KIB), "431", "431"),
         ("900 lines", with_lines(900), "200", "200"),
-        ("9,900 lines", with_lines(9_900), "200", "200"),
-        // More than anybody has; their places are kept while a head is read.
-        ("20,000 lines", with_lines(20_000), "200", "431"),
+        // hyper has a place for each that may come, made anew for every head: with
+        // 10,000 a request takes 0.8 ms more.
+        ("2,000 lines", with_lines(2_000), "200", "431"),
         ("100,000 lines", with_lines(100_000), "431", "431"),
         ("a target of 60 KiB", with_target(60 * KIB), "200", "200"),
         // The longest that hyper's type for targets holds is 65,534.

@@ -7,6 +7,7 @@ mod compare;
 mod credentials;
 mod exec_paths;
 mod files;
+mod filter;
 mod flags;
 mod generated;
 mod keepalive;
@@ -33,15 +34,13 @@ use credentials::{
 };
 use exec_paths::exec_and_attach_in_every_spelling;
 use files::static_files;
+use filter::{empty_lists, filtered, with_kubectls_errors, without_a_filter};
 use flags::{a_unix_socket, mistakes, no_port_but_its_own};
 use generated::paths_at_random;
 use integration::{suite, tests};
 use keepalive::keepalives;
 use limits::{endless_heads, large_heads, pipelined, single_bytes, slow_first_lines};
-use listed::{
-    at_another_prefix, at_the_root, below_a_servers_path, connections_stay_open, empty_lists,
-    filtered, with_kubectls_errors, without_a_filter,
-};
+use listed::{at_another_prefix, at_the_root, below_a_servers_path, connections_stay_open};
 use malformed::{first_lines, framings, header_lines, malformed_in_kubectls_words, no_http2};
 use odd_upgrades::{
     answers_to_a_switch, early_bytes, half_closed, headers_of_a_switch, what_asks_to_switch,
