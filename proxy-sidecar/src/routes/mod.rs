@@ -33,6 +33,16 @@ pub enum PrefixError {
         /// Its value.
         prefix: String,
     },
+    /// Paths are cleaned before they are compared, so that none begins with it.
+    #[error("--{flag}: {prefix:?} has an empty segment, a '.' or a '..'; write {cleaned:?}")]
+    Unclean {
+        /// Which one.
+        flag: &'static str,
+        /// Its value.
+        prefix: String,
+        /// What it would be without them.
+        cleaned: String,
+    },
     /// A path can have one meaning.
     #[error("--www-prefix and --api-prefix are both {0:?}; give the static files another")]
     Same(String),
@@ -176,6 +186,14 @@ impl Prefix {
             let prefix = text.to_owned();
             return Err(PrefixError::NoSlash { flag, prefix });
         }
+        let cleaned = clean::cleaned(text);
+        if cleaned != text {
+            return Err(PrefixError::Unclean {
+                flag,
+                prefix: text.to_owned(),
+                cleaned: cleaned.into_owned(),
+            });
+        }
         let text = match text.ends_with('/') {
             true => text.to_owned(),
             false => format!("{text}/"),
@@ -210,7 +228,7 @@ impl Prefix {
     }
 }
 
-fn with_query(path: &str, query: Option<&str>) -> String {
+pub(crate) fn with_query(path: &str, query: Option<&str>) -> String {
     match query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

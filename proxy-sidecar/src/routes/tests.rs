@@ -83,6 +83,13 @@ fn below_a_prefix_that_stays() {
 fn prefixes_that_cannot_be() {
     let no_slash = Routes::new("custom", None, true).unwrap_err();
     assert!(no_slash.to_string().starts_with("--api-prefix: \"custom\""));
+    for (prefix, cleaned) in [("/a//b", "/a/b"), ("//", "/"), ("/a/../b/", "/b/")] {
+        for clean in [true, false] {
+            let unclean = Routes::new(prefix, None, clean).unwrap_err().to_string();
+            assert!(unclean.starts_with("--api-prefix: "), "{unclean}");
+            assert!(unclean.ends_with(&format!("write {cleaned:?}")), "{unclean}");
+        }
+    }
     let same = Routes::new("/static", Some("/static/"), true).unwrap_err();
     assert_eq!(same, PrefixError::Same("/static/".into()));
 }

@@ -1,9 +1,12 @@
 //! `--www`: a folder's files beside the API. tower-http serves them; what Go's file
-//! server does beside that is here: folders' listings and redirects.
+//! server does beside that is here: folders' listings and redirects. Links are followed
+//! within the folder only, and only regular files are opened.
 
+mod conditions;
 mod listing;
 
 use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LAST_MODIFIED, LOCATION};
@@ -13,10 +16,12 @@ use http_relay::RelayBody;
 use http_relay::body::{empty, full, pass};
 use hyper::body::Bytes;
 use percent_encoding::percent_decode_str;
+use service_kit::tasks::blocking;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
 
 use crate::plain;
+use crate::routes::with_query;
 
 const INDEX: &str = "index.html";
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -43,29 +48,48 @@ impl StaticFiles {
     /// Answers whatever the method, as Go does; the body of a request is not read.
     /// `path` is that below the folder, escaped, with a slash before it.
     pub(crate) async fn serve(&self, request: &request::Parts, path: &str) -> Response<RelayBody> {
+        let query = request.uri.query().filter(|query| !query.is_empty());
         if path.ends_with(&format!("/{INDEX}")) {
-            return moved("./");
+            return moved("./", query);
         }
         let Some(file) = self.file(path) else {
             return plain::not_found();
         };
-        let Ok(found) = tokio::fs::metadata(&file).await else {
+        let Some(mut found) = self.found(&file).await else {
             return plain::not_found();
         };
         let name = path.trim_end_matches('/').rsplit('/').next();
         let name = name.unwrap_or_default();
         match (found.is_dir(), path.ends_with('/')) {
-            (true, false) => return moved(&format!("{name}/")),
-            (false, true) => return moved(&format!("../{name}")),
-            (true, true) if tokio::fs::metadata(file.join(INDEX)).await.is_err() => {
-                return list(&file, &found, &request.method).await;
-            }
-            _ => {}
+            (true, false) => return moved(&format!("{name}/"), query),
+            (false, true) => return moved(&format!("../{name}"), query),
+            (true, true) => match self.found(&file.join(INDEX)).await {
+                Some(index) if index.is_file() => found = index,
+                _ => return list(&file, &found, &request.method).await,
+            },
+            (false, false) => {}
         }
-        let mut answer = self.file_of(request, path).await;
+        let mut answer = self.file_of(request, path, &found).await;
         // tower-http leaves it out of a 304 and a 412.
         last_modified(&mut answer, &found);
         answer
+    }
+
+    /// A folder or a regular file: whatever else there is may wait for ever, or end
+    /// never. Nothing where a link leads out of the folder.
+    async fn found(&self, file: &Path) -> Option<Metadata> {
+        let (folder, file) = (self.folder.clone(), file.to_owned());
+        let look = move || -> io::Result<Option<Metadata>> {
+            let file = file.canonicalize()?;
+            // Each time anew: it may be a link that changes.
+            if !file.starts_with(folder.canonicalize()?) {
+                tracing::info!(file = %file.display(), "a link leads out of --www's folder");
+                return Ok(None);
+            }
+            let found = file.metadata()?;
+            Ok((found.is_dir() || found.is_file()).then_some(found))
+        };
+        blocking(look).await.ok().flatten()
     }
 
     /// Nothing where the path leaves the folder.
@@ -81,13 +105,19 @@ impl StaticFiles {
         Some(file)
     }
 
-    async fn file_of(&self, request: &request::Parts, path: &str) -> Response<RelayBody> {
+    async fn file_of(
+        &self,
+        request: &request::Parts,
+        path: &str,
+        found: &Metadata,
+    ) -> Response<RelayBody> {
         let mut asked = Request::new(Empty::<Bytes>::new());
         let Ok(uri) = path.parse() else {
             return plain::not_found();
         };
         *asked.uri_mut() = uri;
         *asked.headers_mut() = request.headers.clone();
+        conditions::simplify(asked.headers_mut(), &request.method, found);
         if request.method == Method::HEAD {
             *asked.method_mut() = Method::HEAD;
         }
@@ -143,7 +173,8 @@ fn last_modified(answer: &mut Response<RelayBody>, found: &Metadata) {
 }
 
 /// Relative, so that it holds below any prefix.
-fn moved(to: &str) -> Response<RelayBody> {
+fn moved(to: &str, query: Option<&str>) -> Response<RelayBody> {
+    let to = with_query(to, query);
     let mut answer = Response::new(empty());
     *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
     if let Ok(to) = HeaderValue::try_from(to) {
