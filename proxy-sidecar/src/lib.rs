@@ -7,6 +7,7 @@
 //! upgrade. A watch ends by [`watch_end`] when all end by [`drain`].
 
 pub mod args;
+mod capacity;
 mod claims;
 mod cluster;
 mod config;

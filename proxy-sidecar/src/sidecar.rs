@@ -20,8 +20,9 @@ use service_kit::write_stall::WriteStall;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
+use tunnel_protocol::limits::WRITE_STALL;
 
+use crate::capacity::Capacity;
 use crate::claims::Claims;
 use crate::cluster::{self, ClusterError};
 use crate::config::Config;
@@ -64,6 +65,7 @@ pub enum BuildError {
 
 /// A proxy that listens.
 pub struct Sidecar {
+    capacity: Capacity,
     proxy: Arc<Proxy>,
     listener: Listening,
     admin_listener: Option<TcpListener>,
@@ -81,12 +83,13 @@ impl Sidecar {
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let cluster = cluster::load(&config.cluster).await?;
         let tasks = Tasks::new();
+        let capacity = Capacity::new(config.secret_file.is_some());
         let metrics = Metrics::default();
         let options = UpstreamOptions {
             require_own_credential: config.require_own_credential,
             append_server_path: config.append_server_path,
             keepalive: config.keepalive,
-            beside_tunnel: config.secret_file.is_some(),
+            capacity,
             connections: metrics.upstream_connections.clone(),
         };
         let server = host_and_port(&cluster.cluster_url);
@@ -122,6 +125,7 @@ impl Sidecar {
             ending: Ending::default(),
         };
         Ok(Self {
+            capacity,
             proxy: Arc::new(proxy),
             address: listener.address()?,
             admin_address: admin_address.transpose()?,
@@ -161,8 +165,12 @@ impl Sidecar {
                 .spawner()
                 .spawn(admin(self.proxy.clone(), pulse, listener));
         }
-        let mut accepting: Accepting =
-            Box::pin(accept(self.listener, self.proxy, self.tasks.spawner()));
+        let mut accepting: Accepting = Box::pin(accept(
+            self.listener,
+            http(self.capacity),
+            self.proxy,
+            self.tasks.spawner(),
+        ));
         let signal = tokio::select! {
             // It ends when it is told to only.
             () = &mut accepting => return,
@@ -181,27 +189,28 @@ fn host_and_port(url: &Uri) -> String {
     format!("{}:{port}", url.host().unwrap_or_default())
 }
 
-async fn accept(listener: Listening, proxy: Arc<Proxy>, spawner: Spawner) {
+async fn accept(listener: Listening, http: http1::Builder, proxy: Arc<Proxy>, spawner: Spawner) {
     match listener {
-        Listening::Tcp(listener) => accept_from(listener, proxy, spawner).await,
-        Listening::Unix(listener) => accept_from(listener, proxy, spawner).await,
+        Listening::Tcp(listener) => accept_from(listener, http, proxy, spawner).await,
+        Listening::Unix(listener) => accept_from(listener, http, proxy, spawner).await,
     }
 }
 
-async fn accept_from<L>(listener: L, proxy: Arc<Proxy>, spawner: Spawner)
+async fn accept_from<L>(listener: L, http: http1::Builder, proxy: Arc<Proxy>, spawner: Spawner)
 where
     L: Listener<Peer: Peer, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
     let stop = proxy.ending.closing.clone();
     let serve = move |stream, peer: L::Peer, place: Place| {
-        let (proxy, closing) = (proxy.clone(), proxy.ending.closing.clone());
+        let (http, proxy) = (http.clone(), proxy.clone());
+        let closing = proxy.ending.closing.clone();
         async move {
             let _place = place;
             let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
             let io = TokioIo::new(io);
             let ip = peer.ip();
             let service = service_fn(move |request| proxy.clone().serve(request, ip));
-            if let Err(error) = serve_http1(&http(), io, service, &closing).await {
+            if let Err(error) = serve_http1(&http, io, service, &closing).await {
                 let error = http_relay::body::error_chain(&error);
                 tracing::debug!(?peer, error, "connection ended");
             }
@@ -210,12 +219,12 @@ where
     accept_loop(listener, CONNECTIONS, spawner, stop, serve).await;
 }
 
-fn http() -> http1::Builder {
+fn http(capacity: Capacity) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ)
-        .max_headers(HEADER_LINES)
+        .max_headers(capacity.header_lines)
         .max_header_size(HEADER_BLOCK)
         .max_buf_size(HEADER_BLOCK)
         .auto_date_header(false);
@@ -257,7 +266,8 @@ mod tests {
         let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(empty())) });
         let serving = async move {
             let io = TokioIo::new(RawTargets::new(io));
-            http().serve_connection(io, service).await
+            let http = http(Capacity::new(false));
+            http.serve_connection(io, service).await
         };
         let sending = async {
             let start = Instant::now();

@@ -17,6 +17,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::capacity::Capacity;
+
 use super::answer::{AnswerBody, Held, holding};
 use super::cause::Cause;
 use super::dial::{DialError, Dialer, Dialled, Purpose};
@@ -61,6 +63,8 @@ struct Inner {
     /// As far as is known.
     speaks_http2: AtomicBool,
     dialling: Mutex<Option<watch::Receiver<Dialling>>>,
+    /// Of an answer.
+    header_lines: usize,
     /// What is kept of requests' bodies.
     room: Room,
     /// Nothing is sent while a goodbye is read.
@@ -93,7 +97,7 @@ impl Connections {
         server: &Uri,
         dialer: Dialer,
         tls: Option<Arc<Tls>>,
-        stream_window: u32,
+        capacity: Capacity,
         count: Gauge,
     ) -> Self {
         let tasks = Tasks::new();
@@ -108,7 +112,8 @@ impl Connections {
             host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
             authority,
             idle: Idle::default(),
-            http2: Pool::new(stream_window),
+            http2: Pool::new(capacity.stream_window),
+            header_lines: capacity.header_lines,
             room: Room::default(),
             one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
             dialling: Mutex::default(),
@@ -256,7 +261,7 @@ impl Inner {
 
     async fn speak_http1(&self, dialled: Dialled) -> Result<Lease, hyper::Error> {
         let counted = Counted::new(&self.count);
-        http1::connect(dialled, &self.idle, counted, &self.tasks).await
+        http1::connect(dialled, &self.idle, counted, self.header_lines, &self.tasks).await
     }
 
     async fn over_http1(&self, mut lease: Lease, outgoing: &mut Outgoing) -> Sent {

@@ -9,7 +9,6 @@ use http_relay::body::error_chain;
 use hyper::client::conn::http1::{self, SendRequest};
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
-use tunnel_protocol::limits::HEADER_LINES;
 
 use super::dial::Dialled;
 
@@ -89,10 +88,14 @@ pub(super) async fn connect(
     dialled: Dialled,
     idle: &Idle,
     counted: Counted,
+    header_lines: usize,
     tasks: &Spawner,
 ) -> Result<Lease, hyper::Error> {
     let generation = dialled.generation;
-    let (sender, connection) = builder().handshake(dialled.io).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(header_lines)
+        .handshake(dialled.io)
+        .await?;
     tasks.spawn(async move {
         let _counted = counted;
         if let Err(error) = connection.with_upgrades().await {
@@ -105,10 +108,4 @@ pub(super) async fn connect(
         generation,
         idle: idle.clone(),
     })
-}
-
-fn builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_headers(HEADER_LINES);
-    builder
 }

@@ -23,13 +23,6 @@ use super::dial::{Dialled, Io};
 
 /// The API server's own bound, and so one for servers that have none.
 const STREAMS: usize = 100;
-/// What a stalled reader can hold of one stream, bytes: at a round trip of 10 ms it
-/// lets 100 MB pass in a second.
-pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
-/// Beside a tunnel. There tunnel-client's budget (`--stalled-mib`) lets 160 streams stand
-/// still; with what hyper has on its way they hold 70 MiB of the pod's 128, and the API
-/// server is near.
-pub(super) const POD_STREAM_WINDOW: u32 = 256 * 1024;
 /// Until the server has told its settings, which it does at once.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTINGS_LOOK: Duration = Duration::from_millis(1);
@@ -255,7 +248,7 @@ mod tests {
     use bytes::Bytes;
 
     fn pool() -> Pool {
-        Pool::new(STREAM_WINDOW)
+        Pool::new(1024 * 1024)
     }
 
     /// A server that lets so many streams in.

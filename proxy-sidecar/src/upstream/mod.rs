@@ -31,6 +31,7 @@ use thiserror::Error;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::args::KeepAlive;
+use crate::capacity::Capacity;
 use crate::credential::{Credential, CredentialError, without_secrets};
 use connections::Connections;
 use dial::Dialer;
@@ -62,19 +63,9 @@ pub(crate) struct UpstreamOptions {
     pub(crate) append_server_path: bool,
     /// Of upgraded connections.
     pub(crate) keepalive: KeepAlive,
-    /// tunnel-client is the only caller.
-    pub(crate) beside_tunnel: bool,
+    pub(crate) capacity: Capacity,
     /// Counts those that are open.
     pub(crate) connections: Gauge,
-}
-
-impl UpstreamOptions {
-    fn stream_window(&self) -> u32 {
-        match self.beside_tunnel {
-            true => http2::POD_STREAM_WINDOW,
-            false => http2::STREAM_WINDOW,
-        }
-    }
 }
 
 /// Why the API server gave no answer.
@@ -160,7 +151,7 @@ impl Upstream {
                 &server,
                 dialer,
                 tls.clone(),
-                options.stream_window(),
+                options.capacity,
                 options.connections,
             ),
             base_path: base_path(&server, options.append_server_path),
