@@ -1,15 +1,18 @@
 //! The credential that goes to the API server.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 use http_relay::body::error_chain;
 use kube::Config as KubeConfig;
 use kube::client::AuthError;
+use service_kit::tasks::blocking;
 use thiserror::Error;
 use tower::BoxError;
 
 use crate::kube_credential::KubeCredential;
+use crate::plugin::Plugin;
 use crate::refusal::{Change, Refusal};
 use crate::token_file::{TokenFile, TokenFileError};
 
@@ -25,7 +28,9 @@ enum Source {
     None,
     /// A token in a file that is replaced while we run.
     TokenFile(TokenFile),
-    /// kube-client's own: fixed tokens, passwords, exec plugins.
+    /// A program that is asked; may give a certificate alone.
+    Plugin(Arc<Plugin>),
+    /// kube-client's own: fixed tokens, passwords.
     KubeClient(KubeCredential),
 }
 
@@ -35,7 +40,7 @@ pub(crate) enum CredentialError {
     /// The token file.
     #[error(transparent)]
     TokenFile(#[from] TokenFileError),
-    /// An exec plugin or the like; never holds what it printed.
+    /// Never holds what a program printed.
     #[error("cannot get the kubeconfig's credential: {0}")]
     KubeClient(String),
 }
@@ -50,13 +55,19 @@ impl From<Source> for Credential {
 }
 
 impl Credential {
-    pub(crate) fn new(config: &mut KubeConfig) -> Result<Self, kube::Error> {
+    pub(crate) async fn new(config: &mut KubeConfig) -> Result<Self, kube::Error> {
         // kube-client's own reader neither trims nor can be told to read anew.
         if let Some(path) = config.auth_info.token_file.take() {
             return Ok(Source::TokenFile(TokenFile::new(Path::new(&path))).into());
         }
-        let source = KubeCredential::new(config)?.map_or(Source::None, Source::KubeClient);
-        Ok(source.into())
+        let config = config.clone();
+        let credential = blocking(move || KubeCredential::new(&config)).await?;
+        Ok(credential.map_or(Source::None, Source::KubeClient).into())
+    }
+
+    /// What an exec plugin gives.
+    pub(crate) fn of(plugin: Arc<Plugin>) -> Self {
+        Source::Plugin(plugin).into()
     }
 
     /// No header at all.
@@ -68,6 +79,7 @@ impl Credential {
         match &self.source {
             Source::None => Ok(None),
             Source::TokenFile(file) => Ok(Some(file.header()?)),
+            Source::Plugin(plugin) => Ok(plugin.fresh().await.header.clone()),
             Source::KubeClient(kube) => {
                 let header = kube.header().await;
                 header
@@ -77,7 +89,7 @@ impl Credential {
         }
     }
 
-    /// Whether there is a credential, without running an exec plugin.
+    /// Whether there is a credential, without running a program.
     pub(crate) fn ready(&self) -> Result<(), CredentialError> {
         if let Source::TokenFile(file) = &self.source {
             file.header()?;
@@ -86,13 +98,18 @@ impl Credential {
     }
 
     /// Takes note of the answer to a request with this header: after a 401 the next
-    /// request takes a fresh one.
+    /// request takes a fresh one, or one that comes soon. Waits for nothing.
     pub(crate) fn answered(&self, header: Option<&HeaderValue>, status: StatusCode) {
         if status == StatusCode::UNAUTHORIZED
             && let (Source::TokenFile(file), Some(header)) = (&self.source, header)
             && !file.refused(header)
         {
             return;
+        }
+        if status == StatusCode::UNAUTHORIZED
+            && let Source::Plugin(plugin) = &self.source
+        {
+            plugin.ask_again();
         }
         match self.refusal.answered(header, status) {
             Some(Change::Began) => tracing::warn!("{}", self.refused()),
@@ -101,19 +118,6 @@ impl Credential {
                 "the API server takes the credential again"
             ),
             None => {}
-        }
-    }
-
-    /// Whether an exec plugin gives it.
-    pub(crate) fn asks_a_plugin(&self) -> bool {
-        matches!(&self.source, Source::KubeClient(kube) if kube.asks_a_plugin())
-    }
-
-    /// After a 401: waits for an exec plugin, so that this is to be called where that
-    /// holds up nobody.
-    pub(crate) fn ask_plugin_again(&self) {
-        if let Source::KubeClient(kube) = &self.source {
-            kube.ask_again();
         }
     }
 
@@ -127,17 +131,19 @@ impl Credential {
                  pod, and the one in its place has a good one at once",
                 file.path().display()
             ),
-            Source::KubeClient(_) | Source::None => "the API server refuses the kubeconfig's \
+            Source::Plugin(_) | Source::KubeClient(_) | Source::None => {
+                "the API server refuses the kubeconfig's \
                  credential: it has expired, or was withdrawn. Log in anew, and start \
                  proxy-sidecar anew if a token or a certificate stands in the kubeconfig \
                  itself"
-                .to_owned(),
+                    .to_owned()
+            }
         }
     }
 }
 
-/// kube-client's errors hold an exec plugin's command with its environment, and
-/// what it printed: the very place where it prints its token.
+/// kube-client's errors hold a program's command and what it printed: the very place
+/// where it prints its token.
 pub(crate) fn without_secrets(error: &kube::Error) -> String {
     match error {
         kube::Error::Auth(error) => auth_error(error),
@@ -147,9 +153,9 @@ pub(crate) fn without_secrets(error: &kube::Error) -> String {
 
 fn auth_error(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { out, .. } => format!("the exec plugin ended with {}", out.status),
-        AuthError::AuthExecStart(cause) => format!("the exec plugin cannot be started: {cause}"),
-        AuthError::AuthExecParse(_) => "the exec plugin printed no ExecCredential".to_owned(),
+        AuthError::AuthExecRun { out, .. } => {
+            format!("the kubeconfig's program ended with {}", out.status)
+        }
         AuthError::ReadTokenFile(cause, path) => format!("cannot read {}: {cause}", path.display()),
         _ => "kube-client cannot make one of what the kubeconfig says".to_owned(),
     }
@@ -169,46 +175,39 @@ fn sensitive(mut header: HeaderValue) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::config::{ExecConfig, ExecInteractiveMode};
+    use kube::config::AuthProviderConfig;
     use secrecy::SecretString;
 
     #[tokio::test]
     async fn fixed_tokens_are_sent_and_marked() {
         let mut config = KubeConfig::new("https://127.0.0.1:1".parse().unwrap());
         config.auth_info.token = Some(SecretString::from("fixed"));
-        let header = Credential::new(&mut config)
-            .unwrap()
-            .header()
-            .await
-            .unwrap()
-            .unwrap();
+        let credential = Credential::new(&mut config).await.unwrap();
+        let header = credential.header().await.unwrap().unwrap();
         assert_eq!(header, "Bearer fixed");
         assert!(header.is_sensitive());
     }
 
     #[tokio::test]
-    async fn what_an_exec_plugin_prints_is_not_repeated() {
-        for script in [
-            "echo the-secret; echo the-secret >&2; exit 3",
-            "echo the-secret",
-        ] {
+    async fn what_a_program_prints_is_not_repeated() {
+        for (program, printed) in [("false", "the-secret"), ("echo", "the-secret")] {
             let mut config = KubeConfig::new("https://127.0.0.1:1".parse().unwrap());
-            config.auth_info.exec = Some(ExecConfig {
-                api_version: Some("client.authentication.k8s.io/v1".into()),
-                command: Some("sh".into()),
-                args: Some(vec!["-c".into(), script.into()]),
-                env: None,
-                drop_env: None,
-                interactive_mode: Some(ExecInteractiveMode::Never),
-                install_hint: None,
-                provide_cluster_info: false,
-                cluster: None,
+            let settings = [
+                ("cmd-path", program),
+                ("cmd-args", printed),
+                ("token-key", "{.a}"),
+            ];
+            config.auth_info.auth_provider = Some(AuthProviderConfig {
+                name: "gcp".into(),
+                config: settings
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into(),
                 other: Default::default(),
             });
-            let message = match Credential::new(&mut config) {
-                Ok(credential) => credential.header().await.unwrap_err().to_string(),
-                Err(error) => without_secrets(&error),
+            let Err(error) = Credential::new(&mut config).await else {
+                panic!("{program} gives a credential");
             };
+            let message = without_secrets(&error);
             assert!(!message.contains("the-secret"), "{message}");
         }
     }

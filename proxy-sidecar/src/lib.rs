@@ -3,7 +3,7 @@
 //! A request's way: [`listen`] opened its port, [`proxy`] takes it, the [`secret`]
 //! proves it, [`routes`] tells where it goes, the [`filter`] decides, [`claims`] takes
 //! what the caller may not say of itself, [`credential`] gives the `Authorization`
-//! header, and the [`upstream`] sends it on, to be answered or to be spliced after an
+//! header, maybe of a [`plugin`], and the [`upstream`] sends it on, to be answered or to be spliced after an
 //! upgrade. A watch ends by [`watch_end`] when all end by [`drain`].
 
 pub mod args;
@@ -21,6 +21,7 @@ mod kube_credential;
 mod listen;
 mod metrics;
 mod plain;
+mod plugin;
 mod probe;
 mod proxy;
 mod refusal;
@@ -36,6 +37,7 @@ mod well_formed;
 pub use args::Args;
 pub use config::{Config, ConfigError};
 pub use listen::{Address, ListenError};
+pub use plugin::PluginError;
 pub use routes::PrefixError;
 pub use secret::SecretError;
 pub use sidecar::{BuildError, Sidecar};

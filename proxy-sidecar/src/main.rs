@@ -17,7 +17,7 @@ fn start() -> anyhow::Result<()> {
     let args = arguments();
     telemetry::init(&args.log);
     tls::install_provider();
-    runtime::build(args.worker_threads)?.block_on(run(args))
+    runtime::run(args.worker_threads, run(args))?
 }
 
 /// As kubectl, a mistake in the flags ends with 1.
@@ -32,7 +32,14 @@ fn arguments() -> Args {
 async fn run(args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let config = Config::try_from(args)?;
-    let sidecar = Sidecar::build(config).await?;
+    let sidecar = tokio::select! {
+        built = Sidecar::build(config) => built?,
+        // A plugin may hang.
+        signal = signals.next() => {
+            tracing::info!(?signal, "ended before it served");
+            return Ok(());
+        }
+    };
     // kubectl proxy's own line; programs wait for it and read the port from it.
     println!("Starting to serve on {}", sidecar.address());
     sidecar.run(async || signals.next().await).await;

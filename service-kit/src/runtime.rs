@@ -1,14 +1,30 @@
 //! The async runtime.
 
+use std::io;
+use std::time::Duration;
+
 use tokio::runtime::{Builder, Runtime};
 
-/// Builds a runtime. With one worker everything runs on the calling thread:
-/// waking a task on another thread costs more than the work of relaying a small
-/// request (measured, see `bench/NOTES.md`).
+/// How long tasks have to end when all is over. They have been told before; it is for
+/// those on other threads, which nobody waits for otherwise.
+const END: Duration = Duration::from_millis(100);
+
+/// Runs `main` and what it starts; when it has come to its end that ends, too. Nothing
+/// is waited for that stands still in a thread, as the system's resolver may.
 ///
 /// # Errors
 /// When the system gives no thread or no poll descriptor.
-pub fn build(workers: usize) -> std::io::Result<Runtime> {
+pub fn run<F: Future>(workers: usize, main: F) -> io::Result<F::Output> {
+    let runtime = build(workers)?;
+    let done = runtime.block_on(main);
+    runtime.shutdown_timeout(END);
+    Ok(done)
+}
+
+/// With one worker everything runs on the calling thread:
+/// waking a task on another thread costs more than the work of relaying a small
+/// request (measured, see `bench/NOTES.md`).
+fn build(workers: usize) -> io::Result<Runtime> {
     let mut builder = if workers <= 1 {
         Builder::new_current_thread()
     } else {
@@ -18,4 +34,27 @@ pub fn build(workers: usize) -> std::io::Result<Runtime> {
         builder.worker_threads(workers);
     }
     builder.enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn what_stands_still_in_a_thread_is_not_waited_for() {
+        for workers in [1, 2] {
+            let (released, stands_still) = mpsc::channel::<()>();
+            let main = async move {
+                let waits = move || stands_still.recv();
+                let waiting = tokio::task::spawn_blocking(waits);
+                tokio::select! {
+                    _ = waiting => false,
+                    () = tokio::task::yield_now() => true,
+                }
+            };
+            assert!(run(workers, main).unwrap());
+            drop(released);
+        }
+    }
 }

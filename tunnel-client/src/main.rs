@@ -16,7 +16,7 @@ fn start() -> anyhow::Result<()> {
     let args = Args::parse();
     telemetry::init(&args.log);
     tls::install_provider();
-    runtime::build(args.worker_threads)?.block_on(run(args))
+    runtime::run(args.worker_threads, run(args))?
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {

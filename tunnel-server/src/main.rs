@@ -22,7 +22,7 @@ fn start() -> anyhow::Result<()> {
         Some(Command::Token(command)) => new_token(&command),
         None => {
             telemetry::init(&cli.run.log);
-            runtime::build(cli.run.worker_threads)?.block_on(run(cli.run))
+            runtime::run(cli.run.worker_threads, run(cli.run))?
         }
     }
 }

@@ -43,7 +43,7 @@ enum Choice {
 fn main() -> Result<()> {
     let args = Args::parse();
     service_kit::tls::install_provider();
-    service_kit::runtime::build(1)?.block_on(run(args))
+    service_kit::runtime::run(1, run(args))?
 }
 
 async fn run(args: Args) -> Result<()> {

@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     service_kit::tls::install_provider();
     // Callers and origin are in this process: two for each watch.
     let _ = service_kit::open_files::raise_limit();
-    service_kit::runtime::build(1)?.block_on(run(args))
+    service_kit::runtime::run(1, run(args))?
 }
 
 async fn run(args: Args) -> Result<()> {

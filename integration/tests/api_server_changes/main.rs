@@ -5,6 +5,7 @@
 
 mod certificates;
 mod kubeconfigs;
+mod plugins;
 mod pod;
 mod restarts;
 mod tokens;
@@ -16,7 +17,11 @@ use certificates::{
 };
 use integration::environment::Environment;
 use integration::{suite, tests};
-use kubeconfigs::{client_certificates, exec_plugins, exec_plugins_with_certificates};
+use kubeconfigs::client_certificates;
+use plugins::{
+    a_start_whose_exec_plugin_hangs, an_exec_plugin_that_fails_once, an_exec_plugin_that_hangs,
+    exec_plugins, exec_plugins_with_certificates,
+};
 use restarts::{a_new_certificate, a_restarted_api_server};
 use tokens::{
     a_callers_own_token_says_nothing_of_ours, a_service_account_made_anew, an_expired_token,
@@ -40,6 +45,9 @@ fn main() -> ExitCode {
         client_certificates,
         exec_plugins,
         exec_plugins_with_certificates,
+        an_exec_plugin_that_fails_once,
+        an_exec_plugin_that_hangs,
+        a_start_whose_exec_plugin_hangs,
     ];
     suite::run_sharing(Environment::default(), at_once, tests)
 }

@@ -20,12 +20,11 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Request, Response, Uri};
 use http_relay::RelayBody;
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
 use prometheus_client::metrics::gauge::Gauge;
-use service_kit::tasks::blocking;
 use service_kit::tls::TlsError as RootsError;
 use thiserror::Error;
 use tower::{Layer, ServiceExt, service_fn};
@@ -33,6 +32,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::args::KeepAlive;
 use crate::capacity::Capacity;
 use crate::credential::{Credential, CredentialError, without_secrets};
+use crate::plugin::{self, Plugin, PluginError};
 use connections::Connections;
 use dial::Dialer;
 use tls::Tls;
@@ -50,8 +50,7 @@ pub(crate) struct Upstream {
     connections: Connections,
     /// What the kubeconfig's URL has before each path, without a slash at its end.
     base_path: String,
-    credential: Arc<Credential>,
-    tls: Option<Arc<Tls>>,
+    credential: Credential,
     /// The kubeconfig's `as`, `as-groups` and the like.
     impersonation: HeaderMap,
     require_own_credential: bool,
@@ -91,6 +90,9 @@ pub enum UpstreamBuildError {
     /// Whom TLS with the proxy itself trusts.
     #[error(transparent)]
     ProxyRoots(#[from] RootsError),
+    /// The program that gives the credential.
+    #[error("cannot get the kubeconfig's credential: {0}")]
+    Plugin(#[from] PluginError),
     /// kube-client's words, without secrets.
     #[error("the cluster's configuration cannot be used: {0}")]
     Client(String),
@@ -122,24 +124,14 @@ impl Upstream {
         let proxy = which_proxy::of(&config, |name| {
             Some(std::env::var_os(name)?.to_string_lossy().into_owned())
         })?;
-        let credential = if is_open(&server, proxy.is_some()) {
-            tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
-            Credential::none()
-        } else {
-            Credential::new(&mut config)?
-        };
-        if credential.asks_a_plugin() {
-            // It gives a token, so that for a certificate nobody has to be asked: a
-            // plugin may ask a person each time.
-            config.auth_info.exec = None;
-        }
+        let (credential, plugin) = credential(&mut config, proxy.is_some()).await?;
         let impersonation = impersonation(&config).await?;
         if let Some(proxy) = &proxy {
             tracing::info!(%proxy, "the API server is called through a proxy");
         }
         let tls = match server.scheme() == Some(&Scheme::HTTP) {
             true => None,
-            false => Some(Arc::new(Tls::new(config)?)),
+            false => Some(Arc::new(Tls::new(config, plugin)?)),
         };
         let keepalive = match options.keepalive {
             KeepAlive::Off => None,
@@ -150,13 +142,12 @@ impl Upstream {
             connections: Connections::new(
                 &server,
                 dialer,
-                tls.clone(),
+                tls,
                 options.capacity,
                 options.connections,
             ),
             base_path: base_path(&server, options.append_server_path),
-            credential: Arc::new(credential),
-            tls,
+            credential,
             impersonation,
             require_own_credential: options.require_own_credential,
         })
@@ -198,23 +189,10 @@ impl Upstream {
             false => self.connections.send(request).await?,
         };
         if ours {
-            let status = response.status();
-            self.credential.answered(credential.as_ref(), status);
-            if status == StatusCode::UNAUTHORIZED {
-                self.ask_plugin_again().await;
-            }
+            self.credential
+                .answered(credential.as_ref(), response.status());
         }
         Ok(response)
-    }
-
-    /// The API server refused us: an exec plugin gives another token or certificate.
-    async fn ask_plugin_again(&self) {
-        if self.credential.asks_a_plugin() {
-            let credential = self.credential.clone();
-            blocking(move || credential.ask_plugin_again()).await;
-        } else if let Some(tls) = self.tls.clone().filter(|tls| tls.asks_a_plugin()) {
-            blocking(move || tls.refresh()).await;
-        }
     }
 
     /// Whether a request could be sent with a credential now, as far as can be
@@ -240,6 +218,23 @@ impl Upstream {
         let whole = format!("{}{path}", self.base_path);
         whole.parse().map_err(|_| UpstreamError::Target)
     }
+}
+
+/// Runs an exec plugin that the kubeconfig names.
+async fn credential(
+    config: &mut KubeConfig,
+    through_proxy: bool,
+) -> Result<(Credential, Option<Arc<Plugin>>), UpstreamBuildError> {
+    let exec = plugin::take(&mut config.auth_info);
+    if is_open(&config.cluster_url, through_proxy) {
+        tracing::warn!("the API server's URL is plain HTTP: no credential is sent to it");
+        return Ok((Credential::none(), None));
+    }
+    let Some(exec) = exec else {
+        return Ok((Credential::new(config).await?, None));
+    };
+    let plugin = Arc::new(Plugin::start(exec).await?);
+    Ok((Credential::of(plugin.clone()), Some(plugin)))
 }
 
 /// Whoever is in between could read a credential. kubectl sends none over plain HTTP

@@ -1,5 +1,5 @@
 //! TLS with the API server: whom it trusts and with which certificate it shows itself,
-//! made anew when the files change.
+//! made anew when the files change, or when an exec plugin gives another certificate.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,33 +10,36 @@ use kube::client::ConfigExt;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use service_kit::file_watch;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::own_certificate::TrustsItself;
 use crate::credential::without_secrets;
+use crate::plugin::Plugin;
 
 /// The files are looked at once in this time at most, as client-go does.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// Many callers may be refused at once, and a plugin may ask a person.
-const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
 
-/// Makes TLS configurations of what the files say now.
+/// Makes TLS configurations of what the files say now, and of what the plugin said last.
 pub(super) struct Tls {
     config: KubeConfig,
     ca_file: Option<PathBuf>,
     /// All that may change while we run.
     files: Vec<PathBuf>,
+    plugin: Option<Arc<Plugin>>,
     name: ServerName<'static>,
     current: Mutex<Current>,
 }
 
 struct Current {
     shared: Arc<Configs>,
+    /// What the files said when they were good.
+    of_files: ClientConfig,
+    /// The plugin's, above the files'.
+    identity: Option<Arc<CertifiedKey>>,
     looked: Instant,
-    /// When an exec plugin was asked.
-    asked: Instant,
     /// Of the files' content.
     digest: Digests,
     /// A fault is told once.
@@ -75,8 +78,11 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads all files and runs an exec plugin that the kubeconfig names.
-    pub(super) fn new(mut config: KubeConfig) -> Result<Self, TlsError> {
+    /// Reads all files. `config` is without a plugin.
+    pub(super) fn new(
+        mut config: KubeConfig,
+        plugin: Option<Arc<Plugin>>,
+    ) -> Result<Self, TlsError> {
         let ca_file = config.root_cert_file.take();
         let user = &config.auth_info;
         let paths = [
@@ -94,19 +100,23 @@ impl Tls {
         let name = config.tls_server_name.clone().unwrap_or(host);
         let name = ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name))?;
         let digest = digests(&files);
-        let shared = Arc::new(build(&config, ca_file.clone(), 0)?);
+        let of_files = read(&config, ca_file.clone())?;
+        let identity = identity(plugin.as_deref());
+        let current = Current {
+            shared: Arc::new(Configs::new(&of_files, identity.as_ref(), 0)),
+            of_files,
+            identity,
+            looked: Instant::now(),
+            faulty: digest.clone(),
+            digest,
+        };
         Ok(Self {
             config,
             ca_file,
             files,
+            plugin,
             name,
-            current: Mutex::new(Current {
-                shared,
-                looked: Instant::now(),
-                asked: Instant::now(),
-                faulty: digest.clone(),
-                digest,
-            }),
+            current: Mutex::new(current),
         })
     }
 
@@ -115,61 +125,72 @@ impl Tls {
         self.name.clone()
     }
 
-    /// What the files say; the last good where they say nothing.
+    /// What the files say; the last good where they say nothing. Asks no plugin.
     pub(super) fn current(&self) -> Arc<Configs> {
+        let identity = identity(self.plugin.as_deref());
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.looked.elapsed() < BETWEEN_LOOKS {
-            return current.shared.clone();
-        }
-        current.looked = Instant::now();
-        // A few kilobytes, when a connection is made: not worth a thread.
-        let digest = digests(&self.files);
-        if digest == current.digest {
-            return current.shared.clone();
-        }
-        let next = current.shared.generation + 1;
-        match build(&self.config, self.ca_file.clone(), next) {
-            Ok(configs) => {
-                tracing::info!(
-                    files = ?self.files,
-                    "certificates for the API server changed: new connections use them"
-                );
-                current.shared = Arc::new(configs);
-                current.digest = digest;
-            }
-            Err(error) if current.faulty != digest => {
-                tracing::warn!(%error, "certificates for the API server changed and cannot be used: the last good ones stay");
-                current.faulty = digest;
-            }
-            Err(_) => {}
+        let read_anew = current.looked.elapsed() >= BETWEEN_LOOKS && self.look(&mut current);
+        let same = current.identity.as_ref().map(Arc::as_ptr) == identity.as_ref().map(Arc::as_ptr);
+        if read_anew || !same {
+            current.identity = identity;
+            let next = current.shared.generation + 1;
+            let configs = Configs::new(&current.of_files, current.identity.as_ref(), next);
+            current.shared = Arc::new(configs);
         }
         current.shared.clone()
     }
 
-    /// Whether a kubeconfig's exec plugin gives the certificate, or could.
-    pub(super) fn asks_a_plugin(&self) -> bool {
-        self.config.auth_info.exec.is_some()
-    }
-
-    /// The API server refused us: an exec plugin is asked anew, seldom. Waits for it, so
-    /// that this is to be called where that holds up nobody.
-    pub(super) fn refresh(&self) {
-        let next = {
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            if current.asked.elapsed() < BETWEEN_QUESTIONS {
-                return;
+    /// Whether the files say something else that can be used.
+    fn look(&self, current: &mut Current) -> bool {
+        current.looked = Instant::now();
+        // A few kilobytes: not worth a thread.
+        let digest = digests(&self.files);
+        if digest == current.digest {
+            return false;
+        }
+        match read(&self.config, self.ca_file.clone()) {
+            Ok(of_files) => {
+                tracing::info!(
+                    files = ?self.files,
+                    "certificates for the API server changed: new connections use them"
+                );
+                current.of_files = of_files;
+                current.digest = digest;
+                true
             }
-            current.asked = Instant::now();
-            current.shared.generation + 1
-        };
-        match build(&self.config, self.ca_file.clone(), next) {
-            Ok(configs) => {
-                let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-                current.shared = Arc::new(configs);
+            Err(error) => {
+                if current.faulty != digest {
+                    tracing::warn!(%error, "certificates for the API server changed and cannot be used: the last good ones stay");
+                    current.faulty = digest;
+                }
+                false
             }
-            Err(error) => tracing::warn!(%error, "the exec plugin gives no new certificate"),
         }
     }
+}
+
+impl Configs {
+    fn new(of_files: &ClientConfig, identity: Option<&Arc<CertifiedKey>>, generation: u64) -> Self {
+        let mut tls = of_files.clone();
+        if let Some(identity) = identity {
+            let resolver = SingleCertAndKey::from(CertifiedKey::clone(identity));
+            tls.client_auth_cert_resolver = Arc::new(resolver);
+        }
+        let with = |protocols: &[&[u8]]| {
+            let mut tls = tls.clone();
+            tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Arc::new(tls)
+        };
+        Self {
+            any: with(&[b"h2", b"http/1.1"]),
+            http1: with(&[b"http/1.1"]),
+            generation,
+        }
+    }
+}
+
+fn identity(plugin: Option<&Plugin>) -> Option<Arc<CertifiedKey>> {
+    plugin?.answer().identity.clone()
 }
 
 fn digests(files: &[PathBuf]) -> Digests {
@@ -180,11 +201,7 @@ fn digests(files: &[PathBuf]) -> Digests {
     files.iter().map(digest).collect()
 }
 
-fn build(
-    config: &KubeConfig,
-    ca_file: Option<PathBuf>,
-    generation: u64,
-) -> Result<Configs, TlsError> {
+fn read(config: &KubeConfig, ca_file: Option<PathBuf>) -> Result<ClientConfig, TlsError> {
     let mut config = config.clone();
     if let Some(path) = ca_file {
         config.root_cert = Some(certificates(path)?);
@@ -197,16 +214,7 @@ fn build(
         let verifier = verifier.map_err(|error| TlsError::Client(error.to_string()))?;
         tls.dangerous().set_certificate_verifier(Arc::new(verifier));
     }
-    let with = |protocols: &[&[u8]]| {
-        let mut tls = tls.clone();
-        tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        Arc::new(tls)
-    };
-    Ok(Configs {
-        any: with(&[b"h2", b"http/1.1"]),
-        http1: with(&[b"http/1.1"]),
-        generation,
-    })
+    Ok(tls)
 }
 
 fn certificates(path: PathBuf) -> Result<Vec<Vec<u8>>, TlsError> {
