@@ -26,6 +26,7 @@ use crate::claims::Claims;
 use crate::cluster::{self, ClusterError};
 use crate::config::Config;
 use crate::drain::{Accepting, Ending, drain};
+use crate::filter::Filter;
 use crate::listen::{Address, ListenError, Listening, Peer};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
@@ -102,6 +103,9 @@ impl Sidecar {
             tracing::warn!(
                 "the request filter is off: any web page can call the API through this port"
             );
+        }
+        if config.filter.as_ref().is_some_and(Filter::is_relaxed) {
+            tracing::warn!("--reject-paths or --reject-methods is empty: it refuses nothing");
         }
         let listener = config.listen.open().await?;
         let admin_listener = match config.admin {

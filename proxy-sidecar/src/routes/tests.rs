@@ -87,7 +87,10 @@ fn prefixes_that_cannot_be() {
         for clean in [true, false] {
             let unclean = Routes::new(prefix, None, clean).unwrap_err().to_string();
             assert!(unclean.starts_with("--api-prefix: "), "{unclean}");
-            assert!(unclean.ends_with(&format!("write {cleaned:?}")), "{unclean}");
+            assert!(
+                unclean.ends_with(&format!("write {cleaned:?}")),
+                "{unclean}"
+            );
         }
     }
     let same = Routes::new("/static", Some("/static/"), true).unwrap_err();
