@@ -1,6 +1,6 @@
 //! Builds the proxy and runs it until it is told to end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::filter::Filter;
 use crate::listen::{Address, ListenError, Listening, Peer};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
-use crate::proxy::Proxy;
+use crate::proxy::{Caller, Proxy};
 use crate::secret::{Secret, SecretError};
 use crate::static_files::StaticFiles;
 use crate::upstream::{Upstream, UpstreamBuildError, UpstreamOptions};
@@ -200,20 +200,37 @@ where
 {
     let stop = proxy.ending.closing.clone();
     let serve = move |stream, peer: L::Peer, place: Place| {
-        let (proxy, closing) = (proxy.clone(), proxy.ending.closing.clone());
+        let proxy = proxy.clone();
         async move {
-            let _place = place;
-            let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
-            let io = TokioIo::new(io);
-            let ip = peer.ip();
-            let service = service_fn(move |request| proxy.clone().serve(request, ip));
-            if let Err(error) = serve_http1(&http(), io, service, &closing).await {
+            if let Err(error) = serve_connection(proxy, stream, peer.ip(), place).await {
                 let error = http_relay::body::error_chain(&error);
                 tracing::debug!(?peer, error, "connection ended");
             }
         }
     };
     accept_loop(listener, CONNECTIONS, spawner, stop, serve).await;
+}
+
+/// To the end of its HTTP. Where it is upgraded its `place` goes with what joins it.
+async fn serve_connection<S>(
+    proxy: Arc<Proxy>,
+    stream: S,
+    ip: Option<IpAddr>,
+    place: Place,
+) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (closing, place) = (proxy.ending.closing.clone(), Arc::new(place));
+    let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
+    let service = service_fn(move |request| {
+        let caller = Caller {
+            ip,
+            place: place.clone(),
+        };
+        proxy.clone().serve(request, caller)
+    });
+    serve_http1(&http(), TokioIo::new(io), service, &closing).await
 }
 
 fn http() -> http1::Builder {
@@ -245,3 +262,6 @@ async fn admin(proxy: Arc<Proxy>, pulse: Pulse, listener: TcpListener) {
         tracing::error!(%error, "the admin port failed");
     }
 }
+
+#[cfg(test)]
+mod tests;
