@@ -110,6 +110,9 @@ async fn from_kubeconfig(
     kubeconfig: Kubeconfig,
     args: &ClusterArgs,
 ) -> Result<KubeConfig, KubeconfigError> {
+    if args.server.is_some() && names_nothing(&kubeconfig, args) {
+        return Ok(KubeConfig::new(Uri::default()));
+    }
     let cluster = named_cluster(&kubeconfig, args)
         .cloned()
         .unwrap_or_default();
@@ -127,6 +130,12 @@ async fn from_kubeconfig(
     let proxy_url = proxy_url.map(|url| url.parse()).transpose();
     config.proxy_url = proxy_url.map_err(KubeconfigError::ParseProxyUrl)?;
     Ok(config)
+}
+
+/// Neither does such a kubeconfig itself, and the flags have to say all.
+fn names_nothing(kubeconfig: &Kubeconfig, args: &ClusterArgs) -> bool {
+    let current = kubeconfig.current_context.as_deref().unwrap_or_default();
+    current.is_empty() && args.context.is_none() && args.cluster.is_none() && args.user.is_none()
 }
 
 fn named_cluster<'a>(kubeconfig: &'a Kubeconfig, args: &ClusterArgs) -> Option<&'a Cluster> {
