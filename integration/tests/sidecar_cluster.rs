@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 fn main() -> ExitCode {
     suite::run(tests![
         a_pods_service_account,
+        a_pod_without_a_ca,
         a_context_of_the_users_kubeconfig,
         a_kubeconfigs_impersonation,
         a_callers_impersonation,
@@ -44,6 +45,22 @@ async fn a_pods_service_account(environment: Arc<Environment>) -> Result<()> {
         status == 200 && namespaces["kind"] == "NamespaceList",
         "{status} {namespaces}"
     );
+    environment.secrets.must_not_be_in_file(&sidecar.log())
+}
+
+/// As client-go it says so, and trusts the system's certificates: the API server's is
+/// none of those.
+async fn a_pod_without_a_ca(environment: Arc<Environment>) -> Result<()> {
+    let api_server = environment.api_server().await?;
+    let folder = tempfile::tempdir()?;
+    let token = [("token", api_server.token.as_str())];
+    let _account = Mounted::new(folder.path().join("account"), &token)?;
+    let sidecar = Sidecar::start_in_pod(folder, "account", &api_server.url, &[]).await?;
+    let (status, answer) = sidecar.get("/api/v1/namespaces").await?;
+    ensure!(status == 502, "{status} {answer}");
+    let told = "the service account's CA cannot be read: the system's certificates are trusted \
+                instead";
+    ensure!(sidecar.said(told) == 1);
     environment.secrets.must_not_be_in_file(&sidecar.log())
 }
 
@@ -135,27 +152,35 @@ async fn a_callers_impersonation(environment: Arc<Environment>) -> Result<()> {
     Ok(())
 }
 
-/// Its server, its trust and its credential lead nowhere.
+/// Its server, its trust and its credential lead nowhere; and a user in the server's URL
+/// is not used, nor told.
 async fn flags_above_a_kubeconfig(environment: Arc<Environment>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut document = kubeconfig(&environment, folder.path()).await?;
     let server = document["clusters"][0]["cluster"]["server"].take();
     let token = document["users"][0]["user"]["token"].take();
-    let cluster = json!({ "server": "https://127.0.0.1:1", "tls-server-name": "elsewhere" });
+    let cluster = json!({
+        "server": "https://127.0.0.1:1",
+        "tls-server-name": "elsewhere",
+        "insecure-skip-tls-verify": true,
+    });
     document["clusters"][0]["cluster"] = cluster;
-    document["users"][0]["user"] = json!({ "token": "no-token" });
+    document["users"][0]["user"] = json!({ "username": "nobody", "password": "no-password" });
     std::fs::write(folder.path().join("config"), document.to_string())?;
-    let server = format!("--server={}", server.as_str().context("no server")?);
+    let server = server.as_str().context("no server")?;
+    let server = server.replacen("://", "://me:the-urls-password@", 1);
+    let server = format!("--server={server}");
     let token = format!("--token={}", token.as_str().context("no token")?);
     let own = [
         "--kubeconfig=config",
         &server,
-        "--tls-server-name=127.0.0.1",
         "--certificate-authority=ca.crt",
         &token,
     ];
     let sidecar = Sidecar::start(folder, &own).await?;
     ensure!(sidecar.who().await? == "system:serviceaccount:culvert:connector");
+    let log = std::fs::read_to_string(sidecar.log())?;
+    ensure!(!log.contains("the-urls-password"), "{log}");
     environment.secrets.must_not_be_in_file(&sidecar.log())
 }
 

@@ -68,7 +68,7 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             listen: listen(args.unix_socket, args.address, args.port)?,
             admin: args.admin_address,
-            cluster: args.cluster,
+            cluster: args.cluster.without_empty(),
             append_server_path: args.append_server_path,
             keepalive: args.keepalive,
             routes: Routes::new(&args.api_prefix, www_prefix, clean)?,

@@ -35,6 +35,7 @@ mod watch_end;
 mod well_formed;
 
 pub use args::Args;
+pub use cluster::{ClusterError, FlagsError, InPodError};
 pub use config::{Config, ConfigError};
 pub use listen::{Address, ListenError};
 pub use plugin::PluginError;

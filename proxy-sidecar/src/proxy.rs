@@ -14,6 +14,7 @@ use http_relay::{RelayBody, framing, headers, mask};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use service_kit::accept::Place;
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
@@ -56,6 +57,14 @@ pub(crate) struct Proxy {
     pub(crate) ending: Ending,
 }
 
+/// Whose request it is.
+pub(crate) struct Caller {
+    /// Nobody's at a Unix socket.
+    pub(crate) ip: Option<IpAddr>,
+    /// Of the connection, among those that may be open.
+    pub(crate) place: Arc<Place>,
+}
+
 /// What log lines say of a request. Few requests have one: making the span for each
 /// would cost more than all else that is done here.
 struct Named {
@@ -88,7 +97,7 @@ impl Proxy {
     pub(crate) async fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        caller: Caller,
     ) -> Result<Response<RelayBody>, Infallible> {
         let named = Named::of(&request);
         let span = match tracing::enabled!(Level::DEBUG) {
@@ -96,7 +105,7 @@ impl Proxy {
             false => Span::none(),
         };
         let upgrade = self.kubectl_errors && asked(&request).is_ok_and(|asked| asked.is_some());
-        let answered = self.forward(request, peer, &named).instrument(span).await;
+        let answered = self.forward(request, caller, &named).instrument(span).await;
         Ok(answered.unwrap_or_else(|error| {
             self.metrics.count(outcome(&error));
             let not_forwarded = || tracing::info!(%error, "not forwarded");
@@ -114,7 +123,7 @@ impl Proxy {
     async fn forward(
         &self,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        caller: Caller,
         named: &Named,
     ) -> Result<Response<RelayBody>, ProxyError> {
         let open = self.metrics.open();
@@ -158,8 +167,8 @@ impl Proxy {
         }
         headers::remove_ours(&mut parts.headers, &[]);
         self.claims.remove(&mut parts.headers);
-        if let Some(peer) = peer {
-            forwarded_for(&mut parts.headers, peer);
+        if let Some(ip) = caller.ip {
+            forwarded_for(&mut parts.headers, ip);
         }
         match asked {
             Some(protocol) => upgrade::ask(&mut parts.headers, protocol),
@@ -175,7 +184,8 @@ impl Proxy {
         tracing::debug!(status = response.status().as_u16(), "answered");
         match (asked, callers_side) {
             (Some(protocol), Some(callers_side)) => {
-                self.switch(response, protocol, callers_side, open, named.span())
+                let holds = (open, caller.place);
+                self.switch(response, protocol, callers_side, holds, named.span())
             }
             _ if response.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
                 Err(ProxyError::Switched)
@@ -202,13 +212,13 @@ impl Proxy {
 
     /// After a 101 joins both connections; any other answer is passed on, and
     /// the caller's connection closed, as bytes of the other protocol may follow
-    /// on it already.
+    /// on it already. What joins them `holds` the caller's place among the connections.
     fn switch(
         &self,
         mut response: Response<AnswerBody>,
         asked: Protocol,
         callers_side: OnUpgrade,
-        open: Counted,
+        holds: (Counted, Arc<Place>),
         span: Span,
     ) -> Result<Response<RelayBody>, ProxyError> {
         if !upgrade::switched(&response, asked) {
@@ -219,7 +229,7 @@ impl Proxy {
                 return Err(ProxyError::NotSwitched(response.status()));
             }
             self.metrics.count(Outcome::Answered);
-            let mut response = answer(response, None, open)?;
+            let mut response = answer(response, None, holds.0)?;
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -228,7 +238,7 @@ impl Proxy {
         self.metrics.count(Outcome::Upgraded);
         let upstreams_side = hyper::upgrade::on(&mut response);
         let splice = async move {
-            let _open = open;
+            let _holds = holds;
             let switched = async { tokio::try_join!(callers_side, upstreams_side) };
             match tokio::time::timeout(SWITCH_TIMEOUT, switched).await {
                 Ok(Ok((caller, upstream))) => {

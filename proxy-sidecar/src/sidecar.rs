@@ -1,6 +1,6 @@
 //! Builds the proxy and runs it until it is told to end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +27,11 @@ use crate::claims::Claims;
 use crate::cluster::{self, ClusterError};
 use crate::config::Config;
 use crate::drain::{Accepting, Ending, drain};
+use crate::filter::Filter;
 use crate::listen::{Address, ListenError, Listening, Peer};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
-use crate::proxy::Proxy;
+use crate::proxy::{Caller, Proxy};
 use crate::secret::{Secret, SecretError};
 use crate::static_files::StaticFiles;
 use crate::upstream::{Upstream, UpstreamBuildError, UpstreamOptions};
@@ -103,6 +104,9 @@ impl Sidecar {
             tracing::warn!(
                 "the request filter is off: any web page can call the API through this port"
             );
+        }
+        if config.filter.as_ref().is_some_and(Filter::is_relaxed) {
+            tracing::warn!("--reject-paths or --reject-methods is empty: it refuses nothing");
         }
         let listener = config.listen.open().await?;
         let admin_listener = match config.admin {
@@ -203,20 +207,37 @@ where
     let stop = proxy.ending.closing.clone();
     let serve = move |stream, peer: L::Peer, place: Place| {
         let (http, proxy) = (http.clone(), proxy.clone());
-        let closing = proxy.ending.closing.clone();
         async move {
-            let _place = place;
-            let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
-            let io = TokioIo::new(io);
-            let ip = peer.ip();
-            let service = service_fn(move |request| proxy.clone().serve(request, ip));
-            if let Err(error) = serve_http1(&http, io, service, &closing).await {
+            if let Err(error) = serve_connection(&http, proxy, stream, peer.ip(), place).await {
                 let error = http_relay::body::error_chain(&error);
                 tracing::debug!(?peer, error, "connection ended");
             }
         }
     };
     accept_loop(listener, CONNECTIONS, spawner, stop, serve).await;
+}
+
+/// To the end of its HTTP. Where it is upgraded its `place` goes with what joins it.
+async fn serve_connection<S>(
+    http: &http1::Builder,
+    proxy: Arc<Proxy>,
+    stream: S,
+    ip: Option<IpAddr>,
+    place: Place,
+) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (closing, place) = (proxy.ending.closing.clone(), Arc::new(place));
+    let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
+    let service = service_fn(move |request| {
+        let caller = Caller {
+            ip,
+            place: place.clone(),
+        };
+        proxy.clone().serve(request, caller)
+    });
+    serve_http1(http, TokioIo::new(io), service, &closing).await
 }
 
 fn http(capacity: Capacity) -> http1::Builder {
@@ -250,43 +271,4 @@ async fn admin(proxy: Arc<Proxy>, pulse: Pulse, listener: TcpListener) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::convert::Infallible;
-
-    use http_relay::body::empty;
-    use hyper::Response;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::time::{Instant, sleep};
-
-    /// A peer that sends a byte of its head every 30 s.
-    #[tokio::test(start_paused = true)]
-    async fn a_head_has_its_time_however_slowly_it_comes() {
-        let (mut peer, io) = duplex(64);
-        let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(empty())) });
-        let serving = async move {
-            let io = TokioIo::new(RawTargets::new(io));
-            let http = http(Capacity::new(false));
-            http.serve_connection(io, service).await
-        };
-        let sending = async {
-            let start = Instant::now();
-            for byte in b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n" {
-                sleep(HEADER_READ / 4).await;
-                if peer.write_all(&[*byte]).await.is_err() {
-                    break;
-                }
-            }
-            let mut answer = Vec::new();
-            peer.read_to_end(&mut answer).await.unwrap();
-            assert!(answer.is_empty(), "{answer:?}");
-            start.elapsed()
-        };
-        let (served, lasted) = tokio::join!(serving, sending);
-        assert!(served.unwrap_err().is_timeout());
-        assert!(
-            lasted >= HEADER_READ && lasted < HEADER_READ * 2,
-            "{lasted:?}"
-        );
-    }
-}
+mod tests;

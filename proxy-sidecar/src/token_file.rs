@@ -16,11 +16,27 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// time.
 const BETWEEN_REFRESHES: Duration = Duration::from_secs(1);
 
+/// While there is no token at all.
+const BETWEEN_READINGS: Duration = Duration::from_secs(1);
+
 /// The last token that was read from a file.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     path: PathBuf,
-    last: Mutex<Option<Held>>,
+    last: Mutex<Last>,
+}
+
+/// What came of the last readings.
+#[derive(Debug)]
+enum Last {
+    NotRead,
+    /// There never was a token: callers in their numbers are told so without a reading
+    /// for each.
+    Failed {
+        error: TokenFileError,
+        read_again: Instant,
+    },
+    Token(Held),
 }
 
 #[derive(Debug)]
@@ -34,18 +50,27 @@ struct Held {
 }
 
 /// There is no token, and there never was one.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[error("cannot read the service account's token from {path}: {fault}", path = .path.display())]
 pub(crate) struct TokenFileError {
     path: PathBuf,
     fault: String,
 }
 
+impl Last {
+    fn token(&mut self) -> Option<&mut Held> {
+        match self {
+            Self::Token(held) => Some(held),
+            _ => None,
+        }
+    }
+}
+
 impl TokenFile {
     pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            last: Mutex::new(None),
+            last: Mutex::new(Last::NotRead),
         }
     }
 
@@ -54,19 +79,20 @@ impl TokenFile {
     pub(crate) fn header(&self) -> Result<HeaderValue, TokenFileError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some(held) = last.as_ref()
-            && now < held.read_again
-        {
-            return Ok(held.header.clone());
+        match &*last {
+            Last::Token(held) if now < held.read_again => return Ok(held.header.clone()),
+            Last::Failed { error, read_again } if now < *read_again => return Err(error.clone()),
+            _ => {}
         }
-        match (self.read(), last.as_mut()) {
+        match (self.read(), &mut *last) {
             (Ok(header), before) => {
+                let before = before.token();
                 let refreshed = before.as_ref().and_then(|held| held.refreshed);
                 if before.is_some_and(|held| held.header != header) {
                     let file = self.path.display();
                     tracing::info!(%file, "the token was renewed");
                 }
-                *last = Some(Held {
+                *last = Last::Token(Held {
                     header: header.clone(),
                     read_again: now + KEEP,
                     refreshed,
@@ -74,7 +100,7 @@ impl TokenFile {
                 });
                 Ok(header)
             }
-            (Err(error), Some(held)) => {
+            (Err(error), Last::Token(held)) => {
                 if !held.failed {
                     tracing::warn!(%error, "the last good token is used");
                 }
@@ -82,7 +108,13 @@ impl TokenFile {
                 held.read_again = now + TRY_AGAIN;
                 Ok(held.header.clone())
             }
-            (Err(error), None) => Err(error),
+            (Err(error), none) => {
+                *none = Last::Failed {
+                    error: error.clone(),
+                    read_again: now + BETWEEN_READINGS,
+                };
+                Err(error)
+            }
         }
     }
 
@@ -94,7 +126,7 @@ impl TokenFile {
     /// is not the token in use any more, and nothing is to be done.
     pub(crate) fn refused(&self, header: &HeaderValue) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(held) = last.as_mut().filter(|held| held.header == header) else {
+        let Some(held) = last.token().filter(|held| held.header == header) else {
             return false;
         };
         let now = Instant::now();
@@ -136,9 +168,13 @@ mod tests {
     impl TokenFile {
         /// As if that much time had passed.
         fn age(&self, by: Duration) {
-            if let Some(held) = self.last.lock().unwrap().as_mut() {
-                held.read_again -= by;
-                held.refreshed = held.refreshed.map(|last| last - by);
+            match &mut *self.last.lock().unwrap() {
+                Last::Token(held) => {
+                    held.read_again -= by;
+                    held.refreshed = held.refreshed.map(|last| last - by);
+                }
+                Last::Failed { read_again, .. } => *read_again -= by,
+                Last::NotRead => {}
             }
         }
     }
@@ -150,6 +186,11 @@ mod tests {
         let file = TokenFile::new(&path);
         assert!(file.header().is_err());
         std::fs::write(&path, "one\n").unwrap();
+        assert!(
+            file.header().is_err(),
+            "where there never was one the file is read once in a second"
+        );
+        file.age(BETWEEN_READINGS);
         assert_eq!(file.header().unwrap(), "Bearer one");
         std::fs::write(&path, "two").unwrap();
         assert_eq!(

@@ -183,6 +183,15 @@ pub(crate) async fn as_somebody_else(_: Arc<Environment>) -> Result<()> {
         (&["--as=ours"][..], None),
         (&["--as=ours", "--as-group=g", "--as-group=h"], None),
         (&["--as=ours", "--as-uid=7"], Some("Impersonate-Uid")),
+        (
+            &[
+                "--as=ours",
+                "--as-user-extra=a=b=c",
+                "--as-user-extra=a=",
+                "--as-user-extra=Example.com/x=d",
+            ],
+            None,
+        ),
     ] {
         let adds = |lines: &str| {
             let beside = ["Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra"];
@@ -190,6 +199,39 @@ pub(crate) async fn as_somebody_else(_: Arc<Environment>) -> Result<()> {
             beside.any(|name| lines.starts_with(name))
         };
         compared(flags, adds).await?;
+    }
+    Ok(())
+}
+
+/// By flags alone, as kubectl takes no password beside a kubeconfig's token.
+pub(crate) async fn passwords(_: Arc<Environment>) -> Result<()> {
+    let upstream = Upstream::bind().await?;
+    let server = format!("https://{}", upstream.address);
+    let folder = tempfile::tempdir()?;
+    let (ca, nobody) = (folder.path().join("ca.crt"), folder.path().join("nobody"));
+    std::fs::write(&ca, &upstream.ca)?;
+    std::fs::write(&nobody, "{apiVersion: v1, kind: Config}")?;
+    let ca = format!("--certificate-authority={}", ca.display());
+    let nobody = format!("--kubeconfig={}", nobody.display());
+    let at = format!("--server={server}");
+    let common = [nobody.as_str(), &at, &ca];
+    for own in [
+        &["--username=me", "--password=a:b c"][..],
+        &["--username=me"],
+    ] {
+        let flags = [&common[..], own].concat();
+        let proxies = Proxies::start_at(RawUpstream::bind().await?, &server, &flags, &[]).await?;
+        let request = "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let mut both = Vec::new();
+        for side in BOTH {
+            let asked = upstream.asked(&proxies, side, request).await?;
+            both.push(sorted(&asked.headers, &["user-agent", "accept-encoding"]));
+        }
+        let basic = |(name, value): &(String, String)| {
+            name == "authorization" && value.starts_with("Basic ")
+        };
+        ensure!(both[0].iter().any(basic), "{own:?}: {both:?}");
+        ensure!(both[0] == both[1], "{own:?}: {both:?}");
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(crate) async fn mistakes(_: Arc<Environment>) -> Result<()> {
     let port = taken.local_addr()?.port();
     let socket = folder.path().join("a-file");
     std::fs::write(&socket, "")?;
+    let ca = format!("--certificate-authority={}", socket.display());
     let socket = format!("--unix-socket={}", socket.display());
     let taken_port = format!("--port={port}");
     let in_its_words: &[&[&str]] = &[
@@ -35,6 +36,11 @@ pub(crate) async fn mistakes(_: Arc<Environment>) -> Result<()> {
         &["--port=1", "-u", "/tmp/x"],
         &[&taken_port],
         &[&socket],
+        &[
+            "--server=https://127.0.0.1:1",
+            "--insecure-skip-tls-verify",
+            &ca,
+        ],
     ];
     let in_ours: &[(&[&str], &str)] = &[
         (&["--port=abc"], "--port"),
@@ -43,7 +49,16 @@ pub(crate) async fn mistakes(_: Arc<Environment>) -> Result<()> {
         (&["--disable-filter=maybe"], "--disable-filter"),
         (&["--accept-hosts"], "--accept-hosts"),
         (&["--server=ftp://a"], "--server"),
+        (
+            &["--token=a", "--username=b"],
+            "more than one authentication method found",
+        ),
+        (
+            &["--as-group=a"],
+            "requesting uid, groups or user-extra without impersonating a user",
+        ),
         (&["--api-prefix=custom"], "--api-prefix"),
+        (&["--api-prefix=/a//b"], "--api-prefix"),
         (&["--www=.", "--www-prefix=/"], "--www-prefix"),
         (&["--reject-paths=["], "--reject-paths"),
     ];

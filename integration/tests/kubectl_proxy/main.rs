@@ -30,7 +30,8 @@ use broken::{
     early_answers, events_pass_one_by_one, odd_answers, requests_that_are_cut, what_kubectl_adds,
 };
 use credentials::{
-    as_somebody_else, the_callers_or_the_proxys, unreachable_in_kubectls_words, user_agents,
+    as_somebody_else, passwords, the_callers_or_the_proxys, unreachable_in_kubectls_words,
+    user_agents,
 };
 use exec_paths::exec_and_attach_in_every_spelling;
 use files::static_files;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         headers_of_a_switch,
         the_callers_or_the_proxys,
         as_somebody_else,
+        passwords,
         user_agents,
         unreachable_in_kubectls_words,
         keepalives,

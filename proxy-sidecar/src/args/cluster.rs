@@ -46,6 +46,12 @@ pub struct ClusterArgs {
     /// rather name it in a kubeconfig
     #[arg(long)]
     pub token: Option<String>,
+    /// A name for the API server, where it takes passwords
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// Its password; seen as --token is
+    #[arg(long)]
+    pub password: Option<String>,
     /// Whom to impersonate
     #[arg(long = "as", value_name = "NAME")]
     pub impersonate: Option<String>,
@@ -55,4 +61,38 @@ pub struct ClusterArgs {
     /// The uid to impersonate
     #[arg(long = "as-uid", value_name = "UID")]
     pub impersonate_uid: Option<String>,
+    /// What else is to be said of whom to impersonate; may be repeated
+    #[arg(long = "as-user-extra", value_name = "KEY=VALUE", value_parser = go_values::key_value)]
+    pub impersonate_extra: Vec<(String, String)>,
+}
+
+impl ClusterArgs {
+    /// Without flags that are empty: to kubectl they say nothing.
+    pub(crate) fn without_empty(mut self) -> Self {
+        let texts = [
+            &mut self.context,
+            &mut self.cluster,
+            &mut self.user,
+            &mut self.server,
+            &mut self.tls_server_name,
+            &mut self.token,
+            &mut self.username,
+            &mut self.password,
+            &mut self.impersonate,
+            &mut self.impersonate_uid,
+        ];
+        for text in texts {
+            text.take_if(|text| text.is_empty());
+        }
+        let paths = [
+            &mut self.kubeconfig,
+            &mut self.certificate_authority,
+            &mut self.client_certificate,
+            &mut self.client_key,
+        ];
+        for path in paths {
+            path.take_if(|path| path.as_os_str().is_empty());
+        }
+        self
+    }
 }

@@ -11,6 +11,8 @@ pub(super) enum ValueError {
     Bool,
     #[error("give a duration with its unit, as in 30s, 1m30s or 500ms")]
     Duration,
+    #[error("give a key and its value, as in key=value")]
+    KeyValue,
 }
 
 /// As `strconv.ParseBool`.
@@ -20,6 +22,12 @@ pub(super) fn bool(text: &str) -> Result<bool, ValueError> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err(ValueError::Bool),
     }
+}
+
+/// The value may have a `=`, too.
+pub(super) fn key_value(text: &str) -> Result<(String, String), ValueError> {
+    let (key, value) = text.split_once('=').ok_or(ValueError::KeyValue)?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// How long between two probes of a quiet TCP connection.
@@ -104,6 +112,13 @@ mod tests {
         ] {
             assert_eq!(keep_alive(text), read, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_with_values() {
+        let read = Ok(("a".into(), "b=c".into()));
+        assert_eq!(key_value("a=b=c"), read);
+        assert_eq!(key_value("a"), Err(ValueError::KeyValue));
     }
 
     #[test]

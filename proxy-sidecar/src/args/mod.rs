@@ -153,11 +153,14 @@ mod tests {
     fn a_line_of_kubectls_is_taken() {
         let line = "proxy-sidecar --port=0 -w ./www -P /files/ --disable-filter --keepalive 30s \
                     --append-server-path=true -s https://a:6443 --as me --as-group a --as-group=b \
+                    --username=a --password b --as-user-extra=a=b --as-user-extra a=c \
                     -v 6 --v=7 -n default --request-timeout=0 --warnings-as-errors \
                     --disable-compression=true some words";
         let args = Args::parse_from(line.split_whitespace());
         assert!(args.disable_filter && args.append_server_path);
         assert_eq!(args.cluster.impersonate_groups, ["a", "b"]);
+        let extra = [("a", "b"), ("a", "c")].map(|(key, value)| (key.into(), value.into()));
+        assert_eq!(args.cluster.impersonate_extra, extra);
         assert_eq!(args.www_prefix, "/files/");
         let off = Args::parse_from(["proxy-sidecar", "--disable-filter=false"]);
         assert!(!off.disable_filter);

@@ -81,6 +81,11 @@ impl Filter {
         })
     }
 
+    /// Whether an empty list leaves out what is refused by default.
+    pub(crate) fn is_relaxed(&self) -> bool {
+        self.reject_paths.0.is_empty() || self.reject_methods.0.is_empty()
+    }
+
     /// Decides on a request, whose `path` is decoded as the API server will read it;
     /// `upgrade` tells whether it asks to switch protocols.
     ///

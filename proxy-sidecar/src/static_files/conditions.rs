@@ -17,7 +17,7 @@ pub(super) fn simplify(headers: &mut HeaderMap, method: &Method, found: &Metadat
     let several = headers
         .get(RANGE)
         .is_some_and(|range| range.as_bytes().contains(&b','));
-    if several || reads && is_of_another(headers, found.modified().ok()) {
+    if found.len() == 0 || several || reads && is_of_another(headers, found.modified().ok()) {
         headers.remove(RANGE);
     }
 }

@@ -9,8 +9,8 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LAST_MODIFIED, LOCATION};
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LAST_MODIFIED, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body_util::Empty;
 use http_relay::RelayBody;
 use http_relay::body::{empty, full, pass};
@@ -70,8 +70,10 @@ impl StaticFiles {
             (false, false) => {}
         }
         let mut answer = self.file_of(request, path, &found).await;
-        // tower-http leaves it out of a 304 and a 412.
-        last_modified(&mut answer, &found);
+        if answer.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+            // tower-http leaves it out of a 304 and a 412.
+            last_modified(&mut answer, &found);
+        }
         answer
     }
 
@@ -125,10 +127,23 @@ impl StaticFiles {
         if answer.status() == StatusCode::NOT_FOUND {
             return plain::not_found();
         }
+        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return no_such_range(answer.headers());
+        }
         let mut answer = answer.map(pass);
         with_charset(&mut answer);
         answer
     }
+}
+
+/// In Go's words, and without what is said of the file itself.
+fn no_such_range(headers: &HeaderMap) -> Response<RelayBody> {
+    let words = "invalid range: failed to overlap\n";
+    let mut answer = plain::text(StatusCode::RANGE_NOT_SATISFIABLE, words);
+    if let Some(range) = headers.get(CONTENT_RANGE) {
+        answer.headers_mut().insert(CONTENT_RANGE, range.clone());
+    }
+    answer
 }
 
 /// As Go tells it of what is text.

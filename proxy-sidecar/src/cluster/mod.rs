@@ -1,15 +1,21 @@
 //! Which API server, and with what trust and credential: kube-client's reading
-//! of the kubeconfig or of the pod's service account.
+//! of the kubeconfig, or the pod's service account, and the flags above them.
+
+mod flags;
+mod in_pod;
 
 use std::path::PathBuf;
 
 use http::Uri;
 use kube::Config as KubeConfig;
-use kube::config::{Cluster, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use service_kit::secret_file;
 use thiserror::Error;
 
 use crate::args::ClusterArgs;
+
+pub use flags::FlagsError;
+pub use in_pod::InPodError;
 
 /// Why there is no cluster to call.
 #[derive(Debug, Error)]
@@ -22,20 +28,20 @@ pub enum ClusterError {
         /// Why.
         cause: Box<KubeconfigError>,
     },
-    /// `--server`.
-    #[error("--server: {0:?} is no URL of a server; give one as https://10.0.0.1:6443")]
-    Server(String),
+    /// The flags, above what the kubeconfig says.
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
     /// Nothing was named and nothing was found.
     #[error(
         "no cluster: name a kubeconfig with --kubeconfig, or run in a pod with its service account \
-         mounted ({kubeconfig}; {in_cluster})",
+         mounted ({kubeconfig}; {in_pod})",
         kubeconfig = without_content(.kubeconfig)
     )]
     NotFound {
         /// Why there is no kubeconfig.
         kubeconfig: Box<KubeconfigError>,
         /// Why there is no service account.
-        in_cluster: InClusterError,
+        in_pod: InPodError,
     },
 }
 
@@ -71,7 +77,7 @@ pub(crate) async fn load(args: &ClusterArgs) -> Result<KubeConfig, ClusterError>
         }
         None => inferred(args).await?,
     };
-    apply(&mut config, args)?;
+    flags::apply(&mut config, args)?;
     // A proxy must not retry: the caller decides, and bodies are streams.
     config.default_retry = false;
     Ok(config)
@@ -93,9 +99,9 @@ async fn inferred(args: &ClusterArgs) -> Result<KubeConfig, ClusterError> {
         Ok(kubeconfig) => from_kubeconfig(kubeconfig, args).await.map_err(failed),
         Err(cause) if names_part || variable.is_some() => Err(failed(cause)),
         Err(_) if args.server.is_some() => Ok(KubeConfig::new(Uri::default())),
-        Err(cause) => KubeConfig::incluster().map_err(|in_cluster| ClusterError::NotFound {
+        Err(cause) => in_pod::config().map_err(|in_pod| ClusterError::NotFound {
             kubeconfig: Box::new(cause),
-            in_cluster,
+            in_pod,
         }),
     }
 }
@@ -104,6 +110,9 @@ async fn from_kubeconfig(
     kubeconfig: Kubeconfig,
     args: &ClusterArgs,
 ) -> Result<KubeConfig, KubeconfigError> {
+    if args.server.is_some() && names_nothing(&kubeconfig, args) {
+        return Ok(KubeConfig::new(Uri::default()));
+    }
     let cluster = named_cluster(&kubeconfig, args)
         .cloned()
         .unwrap_or_default();
@@ -123,6 +132,12 @@ async fn from_kubeconfig(
     Ok(config)
 }
 
+/// Neither does such a kubeconfig itself, and the flags have to say all.
+fn names_nothing(kubeconfig: &Kubeconfig, args: &ClusterArgs) -> bool {
+    let current = kubeconfig.current_context.as_deref().unwrap_or_default();
+    current.is_empty() && args.context.is_none() && args.cluster.is_none() && args.user.is_none()
+}
+
 fn named_cluster<'a>(kubeconfig: &'a Kubeconfig, args: &ClusterArgs) -> Option<&'a Cluster> {
     let context = args
         .context
@@ -140,74 +155,9 @@ fn named_cluster<'a>(kubeconfig: &'a Kubeconfig, args: &ClusterArgs) -> Option<&
     cluster.cluster.as_ref()
 }
 
-/// The flags' own cluster and user, above those that were read.
-fn apply(config: &mut KubeConfig, args: &ClusterArgs) -> Result<(), ClusterError> {
-    if let Some(server) = &args.server {
-        config.cluster_url = server_url(server)?;
-    }
-    if let Some(name) = &args.tls_server_name {
-        config.tls_server_name = Some(name.clone());
-    }
-    if let Some(path) = &args.certificate_authority {
-        config.root_cert_file = Some(path.clone());
-        config.root_cert = None;
-    }
-    config.accept_invalid_certs |= args.insecure_skip_tls_verify;
-    let user = &mut config.auth_info;
-    if let Some(path) = &args.client_certificate {
-        user.client_certificate = Some(path.display().to_string());
-        user.client_certificate_data = None;
-    }
-    if let Some(path) = &args.client_key {
-        user.client_key = Some(path.display().to_string());
-        user.client_key_data = None;
-    }
-    if let Some(token) = &args.token {
-        tracing::warn!("--token is seen by whoever lists this machine's processes");
-        user.token = Some(token.clone().into());
-        user.token_file = None;
-        user.exec = None;
-        user.auth_provider = None;
-    }
-    if args.impersonate.is_some() {
-        user.impersonate = args.impersonate.clone();
-    }
-    if !args.impersonate_groups.is_empty() {
-        user.impersonate_groups = Some(args.impersonate_groups.clone());
-    }
-    if args.impersonate_uid.is_some() {
-        user.impersonate_uid = args.impersonate_uid.clone();
-    }
-    Ok(())
-}
-
-/// As client-go: without a scheme it is HTTP.
-fn server_url(server: &str) -> Result<Uri, ClusterError> {
-    let url = match server.contains("://") {
-        true => server.to_owned(),
-        false => format!("http://{server}"),
-    };
-    let parsed: Option<Uri> = url.parse().ok();
-    let usable =
-        |url: &Uri| url.authority().is_some() && matches!(url.scheme_str(), Some("http" | "https"));
-    parsed
-        .filter(usable)
-        .ok_or_else(|| ClusterError::Server(server.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn servers() {
-        let url = |text: &str| server_url(text).map(|url| url.to_string()).ok();
-        assert_eq!(url("https://a:6443/x").as_deref(), Some("https://a:6443/x"));
-        assert_eq!(url("a:8080").as_deref(), Some("http://a:8080/"));
-        assert_eq!(url("ftp://a"), None);
-        let error = server_url("https://").unwrap_err().to_string();
-        assert!(error.starts_with("--server: "), "{error}");
-    }
 
     #[test]
     fn a_kubeconfig_with_faults_shows_nothing_of_itself() {
