@@ -40,21 +40,26 @@ fn build(workers: usize) -> io::Result<Runtime> {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(20);
 
     #[test]
     fn what_stands_still_in_a_thread_is_not_waited_for() {
         for workers in [1, 2] {
-            let (released, stands_still) = mpsc::channel::<()>();
+            let begun = Instant::now();
+            let (_held, stands_still) = mpsc::channel::<()>();
             let main = async move {
-                let waits = move || stands_still.recv();
-                let waiting = tokio::task::spawn_blocking(waits);
-                tokio::select! {
-                    _ = waiting => false,
-                    () = tokio::task::yield_now() => true,
-                }
+                let (begins, began) = tokio::sync::oneshot::channel();
+                let waiting = tokio::task::spawn_blocking(move || {
+                    let _ = begins.send(());
+                    stands_still.recv_timeout(LONG)
+                });
+                began.await.unwrap();
+                drop(waiting);
             };
-            assert!(run(workers, main).unwrap());
-            drop(released);
+            run(workers, main).unwrap();
+            assert!(begun.elapsed() < LONG);
         }
     }
 }

@@ -234,3 +234,74 @@ fn certificates(path: PathBuf) -> Result<Vec<Vec<u8>>, TlsError> {
         fault,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::config::ExecConfig;
+    use std::path::Path;
+
+    /// A certificate and its key.
+    fn made() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["joe".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    async fn plugin(folder: &Path) -> Arc<Plugin> {
+        let (certificate, key) = made();
+        let status = serde_json::json!({
+            "clientCertificateData": certificate, "clientKeyData": key,
+        });
+        let answer = serde_json::json!({ "status": status });
+        std::fs::write(folder.join("answer"), answer.to_string()).unwrap();
+        let script = "echo run >> \"$0/runs\" && cat \"$0/answer\"";
+        let exec = serde_json::json!({
+            "command": "sh", "args": ["-c", script, folder], "interactiveMode": "Never",
+        });
+        let exec: ExecConfig = serde_json::from_value(exec).unwrap();
+        Arc::new(Plugin::start(exec).await.unwrap())
+    }
+
+    /// As if the files had not been looked at for long.
+    fn later(tls: &Tls) -> Arc<Configs> {
+        let long_ago = Instant::now().checked_sub(BETWEEN_LOOKS).unwrap();
+        tls.current.lock().unwrap().looked = long_ago;
+        tls.current()
+    }
+
+    #[tokio::test]
+    async fn changed_files_go_with_what_the_plugin_said_last_and_ask_it_nothing() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.crt");
+        std::fs::write(&ca_file, made().0).unwrap();
+        let mut config = KubeConfig::new("https://127.0.0.1:1".parse().unwrap());
+        config.root_cert_file = Some(ca_file.clone());
+        let tls = Tls::new(config, Some(plugin(folder.path()).await)).unwrap();
+        assert_eq!(later(&tls).generation, 0);
+        std::fs::write(&ca_file, "no certificate").unwrap();
+        let faulty = later(&tls);
+        assert_eq!(faulty.generation, 0);
+        std::fs::write(&ca_file, made().0).unwrap();
+        let changed = later(&tls);
+        assert_eq!(changed.generation, 1);
+        for configs in [faulty, changed] {
+            assert!(configs.any.client_auth_cert_resolver.has_certs());
+            assert!(configs.http1.client_auth_cert_resolver.has_certs());
+        }
+        let runs = std::fs::read_to_string(folder.path().join("runs")).unwrap();
+        assert_eq!(runs, "run\n");
+    }
+
+    #[tokio::test]
+    async fn another_identity_is_another_generation_at_once() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let config = KubeConfig::new("https://127.0.0.1:1".parse().unwrap());
+        let mut tls = Tls::new(config, Some(plugin(folder.path()).await)).unwrap();
+        assert_eq!(tls.current().generation, 0);
+        tls.plugin = Some(plugin(folder.path()).await);
+        assert_eq!(tls.current().generation, 1);
+        assert_eq!(tls.current().generation, 1);
+    }
+}
