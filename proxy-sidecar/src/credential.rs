@@ -13,14 +13,14 @@ use tower::BoxError;
 
 use crate::kube_credential::KubeCredential;
 use crate::plugin::Plugin;
-use crate::refusal::{Change, Refusal};
+use crate::rejection::{Change, Rejection};
 use crate::token_file::{TokenFile, TokenFileError};
 
 /// Gives the `Authorization` header for each request, and knows whether the API
 /// server takes it.
 pub(crate) struct Credential {
     source: Source,
-    refusal: Refusal,
+    rejection: Rejection,
 }
 
 enum Source {
@@ -49,7 +49,7 @@ impl From<Source> for Credential {
     fn from(source: Source) -> Self {
         Self {
             source,
-            refusal: Refusal::default(),
+            rejection: Rejection::default(),
         }
     }
 }
@@ -102,7 +102,7 @@ impl Credential {
     pub(crate) fn answered(&self, header: Option<&HeaderValue>, status: StatusCode) {
         if status == StatusCode::UNAUTHORIZED
             && let (Source::TokenFile(file), Some(header)) = (&self.source, header)
-            && !file.refused(header)
+            && !file.rejected(header)
         {
             return;
         }
@@ -111,8 +111,8 @@ impl Credential {
         {
             plugin.ask_again();
         }
-        match self.refusal.answered(header, status) {
-            Some(Change::Began) => tracing::warn!("{}", self.refused()),
+        match self.rejection.answered(header, status) {
+            Some(Change::Began) => tracing::warn!("{}", self.rejected()),
             Some(Change::Ended(after)) => tracing::info!(
                 seconds = after.as_secs(),
                 "the API server takes the credential again"
@@ -122,7 +122,7 @@ impl Credential {
     }
 
     /// What a 401 means: cause and cure.
-    pub(crate) fn refused(&self) -> String {
+    pub(crate) fn rejected(&self) -> String {
         match &self.source {
             Source::TokenFile(file) => format!(
                 "the API server refuses the service account's token in {}: it has expired, \

@@ -24,7 +24,7 @@ mod plain;
 mod plugin;
 mod probe;
 mod proxy;
-mod refusal;
+mod rejection;
 mod routes;
 mod secret;
 mod sidecar;

@@ -55,7 +55,7 @@ async fn ask(upstream: &Upstream) -> Answer {
     *question.uri_mut() = Uri::from_static(QUESTION);
     match timeout(PATIENCE, upstream.send(question, false)).await {
         Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-            Err(Fault::Credential(upstream.refused()))
+            Err(Fault::Credential(upstream.rejected()))
         }
         Ok(Ok(response)) => judge(response.status()),
         Ok(Err(UpstreamError::Credential(error))) => Err(Fault::Credential(error.to_string())),

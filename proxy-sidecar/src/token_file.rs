@@ -122,9 +122,9 @@ impl TokenFile {
         &self.path
     }
 
-    /// The API server refused this one: it is read anew before its time. False if it
+    /// The API server rejected this one: it is read anew before its time. False if it
     /// is not the token in use any more, and nothing is to be done.
-    pub(crate) fn refused(&self, header: &HeaderValue) -> bool {
+    pub(crate) fn rejected(&self, header: &HeaderValue) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(held) = last.token().filter(|held| held.header == header) else {
             return false;
@@ -219,18 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_reads_anew_at_most_once_a_second() {
+    fn a_rejection_reads_anew_at_most_once_a_second() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "one").unwrap();
         let file = TokenFile::new(&path);
         let one = file.header().unwrap();
         std::fs::write(&path, "two").unwrap();
-        file.refused(&one);
+        file.rejected(&one);
         let two = file.header().unwrap();
-        assert_eq!(two, "Bearer two", "the first refusal reads at once");
+        assert_eq!(two, "Bearer two", "the first rejection reads at once");
         std::fs::write(&path, "three").unwrap();
-        file.refused(&two);
+        file.rejected(&two);
         assert_eq!(
             file.header().unwrap(),
             "Bearer two",
@@ -248,11 +248,11 @@ mod tests {
         let file = TokenFile::new(&path);
         let one = file.header().unwrap();
         std::fs::write(&path, "two").unwrap();
-        file.refused(&one);
+        file.rejected(&one);
         assert_eq!(file.header().unwrap(), "Bearer two");
         std::fs::write(&path, "three").unwrap();
         file.age(BETWEEN_REFRESHES);
-        file.refused(&one);
+        file.rejected(&one);
         assert_eq!(file.header().unwrap(), "Bearer two");
     }
 }

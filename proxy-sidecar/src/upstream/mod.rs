@@ -202,8 +202,8 @@ impl Upstream {
     }
 
     /// What it means that the API server answers 401 to our credential.
-    pub(crate) fn refused(&self) -> String {
-        self.credential.refused()
+    pub(crate) fn rejected(&self) -> String {
+        self.credential.rejected()
     }
 
     /// The path that the API server is asked for.

@@ -1,4 +1,4 @@
-//! Whether the API server refuses our credential: told once when that begins, and
+//! Whether the API server rejects our credential: told once when that begins, and
 //! once when it ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, StatusCode};
 
 /// API servers remember for 10 s that a token is good. Where there are several, the
-/// one still takes what another refuses already: no end, and not to be told as one.
+/// one still takes what another rejects already: no end, and not to be told as one.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// What the answers have said so far.
 #[derive(Debug, Default)]
-pub(crate) struct Refusal {
+pub(crate) struct Rejection {
     /// Whether there is one, for all the answers while there is none.
     is_there: AtomicBool,
-    last: Mutex<Option<Refused>>,
+    last: Mutex<Option<Rejected>>,
 }
 
 #[derive(Debug)]
-struct Refused {
+struct Rejected {
     began: Instant,
     last: Instant,
     credential: Option<HeaderValue>,
@@ -34,7 +34,7 @@ pub(crate) enum Change {
     Ended(Duration),
 }
 
-impl Refusal {
+impl Rejection {
     /// Takes note of an answer to a request with this credential.
     pub(crate) fn answered(
         &self,
@@ -50,13 +50,13 @@ impl Refusal {
         status: StatusCode,
         now: Instant,
     ) -> Option<Change> {
-        let refused = status == StatusCode::UNAUTHORIZED;
-        if !refused && !self.is_there.load(Ordering::Relaxed) {
+        let rejected = status == StatusCode::UNAUTHORIZED;
+        if !rejected && !self.is_there.load(Ordering::Relaxed) {
             return None;
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let change = match last.as_mut() {
-            Some(before) if refused => {
+            Some(before) if rejected => {
                 before.last = now;
                 before.credential = credential.cloned();
                 None
@@ -67,11 +67,11 @@ impl Refusal {
                 (another || quiet)
                     .then(|| Change::Ended(now.saturating_duration_since(before.began)))
             }
-            None => refused.then_some(Change::Began),
+            None => rejected.then_some(Change::Began),
         };
         match change {
             Some(Change::Began) => {
-                *last = Some(Refused {
+                *last = Some(Rejected {
                     began: now,
                     last: now,
                     credential: credential.cloned(),
@@ -89,33 +89,33 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const REFUSED: StatusCode = StatusCode::UNAUTHORIZED;
+    const REJECTED: StatusCode = StatusCode::UNAUTHORIZED;
     const GOOD: StatusCode = StatusCode::FORBIDDEN;
 
     #[test]
     fn it_begins_once_and_ends_once_with_another_credential() {
-        let (refusal, start) = (Refusal::default(), Instant::now());
+        let (rejection, start) = (Rejection::default(), Instant::now());
         let [old, new] = ["old", "new"].map(HeaderValue::from_static);
         let at = |credential, status, seconds| {
             let now = start + Duration::from_secs(seconds);
-            refusal.answered_at(Some(credential), status, now)
+            rejection.answered_at(Some(credential), status, now)
         };
         assert_eq!(at(&old, GOOD, 0), None);
-        assert_eq!(at(&old, REFUSED, 1), Some(Change::Began));
-        assert_eq!(at(&old, REFUSED, 2), None);
+        assert_eq!(at(&old, REJECTED, 1), Some(Change::Began));
+        assert_eq!(at(&old, REJECTED, 2), None);
         // Another API server that has not heard of it.
         assert_eq!(at(&old, GOOD, 3), None);
-        assert_eq!(at(&old, REFUSED, 4), None);
+        assert_eq!(at(&old, REJECTED, 4), None);
         let ended = Change::Ended(Duration::from_secs(4));
         assert_eq!(at(&new, GOOD, 5), Some(ended));
         assert_eq!(at(&new, GOOD, 6), None);
     }
 
     #[test]
-    fn the_same_credential_ends_it_when_no_server_refuses_it_any_more() {
-        let (refusal, start) = (Refusal::default(), Instant::now());
-        let at = |status, after| refusal.answered_at(None, status, start + after);
-        assert_eq!(at(REFUSED, Duration::ZERO), Some(Change::Began));
+    fn the_same_credential_ends_it_when_no_server_rejects_it_any_more() {
+        let (rejection, start) = (Rejection::default(), Instant::now());
+        let at = |status, after| rejection.answered_at(None, status, start + after);
+        assert_eq!(at(REJECTED, Duration::ZERO), Some(Change::Began));
         assert_eq!(at(GOOD, REMEMBERED / 2), None);
         assert_eq!(at(GOOD, REMEMBERED), Some(Change::Ended(REMEMBERED)));
     }
