@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TE, TRAILER};
@@ -59,8 +58,8 @@ pub(crate) struct Proxy {
 
 /// Whose request it is.
 pub(crate) struct Caller {
-    /// Nobody's at a Unix socket.
-    pub(crate) ip: Option<IpAddr>,
+    /// Its IP address, made once for each connection; a Unix socket's caller has none.
+    pub(crate) address: Option<HeaderValue>,
     /// Of the connection, among those that may be open.
     pub(crate) place: Arc<Place>,
 }
@@ -167,8 +166,8 @@ impl Proxy {
         }
         headers::remove_ours(&mut parts.headers, &[]);
         self.claims.remove(&mut parts.headers);
-        if let Some(ip) = caller.ip {
-            forwarded_for(&mut parts.headers, ip);
+        if let Some(address) = &caller.address {
+            forwarded_for(&mut parts.headers, address);
         }
         match asked {
             Some(protocol) => upgrade::ask(&mut parts.headers, protocol),
@@ -309,13 +308,17 @@ fn clean_answer(headers: &mut HeaderMap) {
 }
 
 /// As kubectl proxy does: the caller's address, behind what stands there already.
-fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
+fn forwarded_for(headers: &mut HeaderMap, peer: &HeaderValue) {
     let mut chain = Vec::new();
     for line in headers.get_all(FORWARDED_FOR) {
         chain.extend_from_slice(line.as_bytes());
         chain.extend_from_slice(b", ");
     }
-    chain.extend_from_slice(peer.to_string().as_bytes());
+    if chain.is_empty() {
+        headers.insert(FORWARDED_FOR, peer.clone());
+        return;
+    }
+    chain.extend_from_slice(peer.as_bytes());
     // All of it stood in headers.
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, value);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use http_relay::raw_targets::RawTargets;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -230,9 +230,11 @@ where
 {
     let (closing, place) = (proxy.ending.closing.clone(), Arc::new(place));
     let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
+    // Of letters, digits and colons: it can be a header's value.
+    let address: Option<HeaderValue> = ip.and_then(|ip| ip.to_string().try_into().ok());
     let service = service_fn(move |request| {
         let caller = Caller {
-            ip,
+            address: address.clone(),
             place: place.clone(),
         };
         proxy.clone().serve(request, caller)

@@ -4,7 +4,7 @@
 
 use http::header::{HOST, ORIGIN};
 use http::{Method, request};
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{RegexSet, RegexSetBuilder};
 use thiserror::Error;
 
 use super::Refused;
@@ -29,7 +29,7 @@ pub struct FilterError {
 /// A comma-separated list of regular expressions, in Go's sense: ASCII classes,
 /// unanchored, and no pattern can hold a comma. An empty list matches nothing.
 #[derive(Clone, Debug)]
-struct Patterns(Vec<Regex>);
+struct Patterns(RegexSet);
 
 /// Whether `.` stands for a line break, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,24 +41,17 @@ enum Dot {
 
 impl Patterns {
     fn parse(flag: &'static str, list: &str, dot: Dot) -> Result<Self, FilterError> {
-        if list.is_empty() {
-            return Ok(Self(Vec::new()));
-        }
-        let built = |pattern| {
-            RegexBuilder::new(pattern)
-                .unicode(false)
-                .dot_matches_new_line(dot == Dot::Anything)
-                .build()
-        };
-        list.split(',')
-            .map(built)
-            .collect::<Result<_, _>>()
+        let patterns = list.split(',').filter(|_| !list.is_empty());
+        RegexSetBuilder::new(patterns)
+            .unicode(false)
+            .dot_matches_new_line(dot == Dot::Anything)
+            .build()
             .map(Self)
             .map_err(|cause| FilterError { flag, cause })
     }
 
     fn matches(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|pattern| pattern.is_match(text))
+        self.0.is_match(text)
     }
 }
 

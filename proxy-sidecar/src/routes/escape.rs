@@ -26,17 +26,33 @@ const LEFT: &[u8] = b"!'()*[]%";
 /// The path as it is sent: as it came, or all of it spelled anew if any of it is no
 /// part of a URL.
 pub(super) fn as_sent(path: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || is_kept(byte);
-    if path.bytes().all(is_plain) {
+    if path.bytes().all(|byte| PLAIN[usize::from(byte)]) {
         path.into()
     } else {
         spelled(&decoded(path)).into()
     }
 }
 
-fn is_kept(byte: u8) -> bool {
-    b"-_.~$&+,/:;=@".contains(&byte) || LEFT.contains(&byte)
-}
+/// Whether a byte stays as it came. A table: each byte of each path is looked up.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let kept = [b"-_.~$&+,/:;=@".as_slice(), LEFT];
+    let mut list = 0;
+    while list < kept.len() {
+        let mut at = 0;
+        while at < kept[list].len() {
+            plain[kept[list][at] as usize] = true;
+            at += 1;
+        }
+        list += 1;
+    }
+    plain
+};
 
 /// A path of these bytes.
 pub(crate) fn spelled(path: &[u8]) -> String {
@@ -45,7 +61,10 @@ pub(crate) fn spelled(path: &[u8]) -> String {
 
 /// The bytes that a path stands for.
 pub(super) fn decoded(path: &str) -> Vec<u8> {
-    percent_decode_str(path).collect()
+    match path.contains('%') {
+        true => percent_decode_str(path).collect(),
+        false => path.into(),
+    }
 }
 
 /// Whether each `%` begins an escape; Go refuses others.

@@ -138,11 +138,7 @@ impl Routes {
         let is_api = prefix.text == self.api.text;
         let stays = prefix.is_kept() || !self.clean && prefix.segments.is_empty();
         if is_api && stays {
-            let target = match uri.path_and_query() {
-                // Mostly: it shares the request's own.
-                Some(target) if clean == came => target.clone(),
-                _ => PathAndQuery::try_from(with_query(&clean, query))?,
-            };
+            let target = target(uri, &clean)?;
             let judged = decoded(came);
             return Ok(Route::Api { target, judged });
         }
@@ -165,7 +161,7 @@ impl Routes {
             same if same == whole => clean,
             other => Cow::Owned(spelled(other)),
         };
-        let target = PathAndQuery::try_from(with_query(&path, query))?;
+        let target = target(uri, &path)?;
         Ok(Route::Api { target, judged })
     }
 
@@ -225,6 +221,14 @@ impl Prefix {
     /// What is below it.
     fn stripped<'a>(&self, path: &'a [u8]) -> &'a [u8] {
         path.strip_prefix(self.text.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// A request's own target, mostly, or the same with another path.
+fn target(asked: &Uri, path: &str) -> Result<PathAndQuery, InvalidUri> {
+    match asked.path_and_query() {
+        Some(target) if target.path() == path => Ok(target.clone()),
+        _ => PathAndQuery::try_from(with_query(path, asked.query())),
     }
 }
 
