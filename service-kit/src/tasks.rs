@@ -1,9 +1,11 @@
 //! The one place that starts tasks. Each belongs to a [`Tasks`]; when that is
 //! dropped, its tasks end.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 /// Owns tasks. Dropping it ends them at their next wait.
@@ -65,24 +67,52 @@ impl Drop for Tasks {
 
 impl Spawner {
     /// Starts a task.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the wrapper that gives each task its owner"
-    )]
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let end = self.end.clone();
-        tokio::spawn(self.tracker.track_future(async move {
-            end.run_until_cancelled(task).await;
-        }));
+        self.start(task);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the wrapper that gives each task its owner"
+    )]
+    fn start<F>(&self, task: F)
+    where
+        F: Future + Send + 'static,
+    {
+        let end = self.end.clone().cancelled_owned();
+        tokio::spawn(self.tracker.track_future(Owned { end, task }));
     }
 
     /// How many tasks run.
     #[must_use]
     pub fn running(&self) -> usize {
         self.tracker.len()
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task until its owner ends it. An `async` block would hold the task twice: as it
+    /// was given to it, and as it runs.
+    struct Owned<F> {
+        #[pin]
+        end: WaitForCancellationFutureOwned,
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future> Future for Owned<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match this.task.poll(context) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => this.end.poll(context),
+        }
     }
 }
 
@@ -105,9 +135,7 @@ where
     F::Output: Send,
 {
     fn execute(&self, task: F) {
-        self.spawn(async move {
-            task.await;
-        });
+        self.start(task);
     }
 }
 
