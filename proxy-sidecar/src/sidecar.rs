@@ -237,7 +237,9 @@ where
             address: address.clone(),
             place: place.clone(),
         };
-        proxy.clone().serve(request, caller)
+        // hyper keeps room for the future as long as the connection is open: boxed, a
+        // quiet watch gives back its 2.7 kB.
+        Box::pin(proxy.clone().serve(request, caller))
     });
     serve_http1(http, TokioIo::new(io), service, &closing).await
 }
