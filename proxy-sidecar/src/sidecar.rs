@@ -20,7 +20,7 @@ use service_kit::write_stall::WriteStall;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tunnel_protocol::limits::WRITE_STALL;
+use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
 
 use crate::capacity::Capacity;
 use crate::claims::Claims;
@@ -66,7 +66,6 @@ pub enum BuildError {
 
 /// A proxy that listens.
 pub struct Sidecar {
-    capacity: Capacity,
     proxy: Arc<Proxy>,
     listener: Listening,
     admin_listener: Option<TcpListener>,
@@ -129,7 +128,6 @@ impl Sidecar {
             ending: Ending::default(),
         };
         Ok(Self {
-            capacity,
             proxy: Arc::new(proxy),
             address: listener.address()?,
             admin_address: admin_address.transpose()?,
@@ -171,7 +169,7 @@ impl Sidecar {
         }
         let mut accepting: Accepting = Box::pin(accept(
             self.listener,
-            http(self.capacity),
+            http(),
             self.proxy,
             self.tasks.spawner(),
         ));
@@ -244,12 +242,12 @@ where
     serve_http1(http, TokioIo::new(io), service, &closing).await
 }
 
-fn http(capacity: Capacity) -> http1::Builder {
+fn http() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ)
-        .max_headers(capacity.header_lines)
+        .max_headers(HEADER_LINES)
         .max_header_size(HEADER_BLOCK)
         .max_buf_size(HEADER_BLOCK)
         .auto_date_header(false);

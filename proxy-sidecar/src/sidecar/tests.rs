@@ -44,7 +44,7 @@ async fn an_upgraded_connection_keeps_its_place() {
     let places = Arc::new(Semaphore::new(1));
     let place: Place = places.clone().try_acquire_owned().unwrap().into();
     let (mut caller, side) = duplex(4096);
-    let http = http(Capacity::new(false));
+    let http = http();
     let serving = serve_connection(&http, proxy, side, None, place);
     let upgraded = async {
         let asks = "GET /api HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
@@ -74,7 +74,7 @@ async fn a_head_has_its_time_however_slowly_it_comes() {
     let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(empty())) });
     let serving = async move {
         let io = TokioIo::new(RawTargets::new(io));
-        let http = http(Capacity::new(false));
+        let http = http();
         http.serve_connection(io, service).await
     };
     let sending = async {

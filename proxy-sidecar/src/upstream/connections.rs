@@ -63,8 +63,6 @@ struct Inner {
     /// As far as is known.
     speaks_http2: AtomicBool,
     dialling: Mutex<Option<watch::Receiver<Dialling>>>,
-    /// Of an answer.
-    header_lines: usize,
     /// What is kept of requests' bodies.
     room: Room,
     /// Nothing is sent while a goodbye is read.
@@ -113,7 +111,6 @@ impl Connections {
             authority,
             idle: Idle::default(),
             http2: Pool::new(capacity.stream_window),
-            header_lines: capacity.header_lines,
             room: Room::default(),
             one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
             dialling: Mutex::default(),
@@ -261,7 +258,7 @@ impl Inner {
 
     async fn speak_http1(&self, dialled: Dialled) -> Result<Lease, hyper::Error> {
         let counted = Counted::new(&self.count);
-        http1::connect(dialled, &self.idle, counted, self.header_lines, &self.tasks).await
+        http1::connect(dialled, &self.idle, counted, &self.tasks).await
     }
 
     async fn over_http1(&self, mut lease: Lease, outgoing: &mut Outgoing) -> Sent {

@@ -9,6 +9,7 @@ use http_relay::body::error_chain;
 use hyper::client::conn::http1::{self, SendRequest};
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
+use tunnel_protocol::limits::HEADER_LINES;
 
 use super::dial::Dialled;
 
@@ -88,12 +89,11 @@ pub(super) async fn connect(
     dialled: Dialled,
     idle: &Idle,
     counted: Counted,
-    header_lines: usize,
     tasks: &Spawner,
 ) -> Result<Lease, hyper::Error> {
     let generation = dialled.generation;
     let (sender, connection) = http1::Builder::new()
-        .max_headers(header_lines)
+        .max_headers(HEADER_LINES)
         .handshake(dialled.io)
         .await?;
     tasks.spawn(async move {

@@ -203,7 +203,7 @@ mod tests {
             write(program, &binary, &labels, &path)
         };
         let error = write(program.limit).unwrap_err();
-        assert!(error.to_string().contains("limit is 12000000"), "{error}");
+        assert!(error.to_string().contains("limit is 14000000"), "{error}");
         write(program.limit - 100_000).unwrap();
     }
 }

@@ -23,7 +23,8 @@ pub(crate) const PROGRAMS: [Program; 3] = [
         name: "proxy-sidecar",
         // Beside each service account's token lies the API server's own CA.
         dials_public_servers: false,
-        limit: SMALL,
+        // HTTP/2, proxies and credential plugins have their price.
+        limit: 14_000_000,
         // The port of the API is on loopback.
         ports: &[8002],
     },
