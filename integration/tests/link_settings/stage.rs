@@ -100,8 +100,17 @@ impl Stage {
 
 /// Waits until a process says so.
 pub(crate) async fn tells(service: &Service, metric: &str, value: f64) -> Result<()> {
+    tells_within(STALLS, service, metric, value).await
+}
+
+pub(crate) async fn tells_within(
+    within: Duration,
+    service: &Service,
+    metric: &str,
+    value: f64,
+) -> Result<()> {
     let (last, mut seen) = watch::channel(f64::NAN);
-    let happened = until(metric, STALLS, || async {
+    let happened = until(metric, within, || async {
         let now = told(service, metric).await?;
         last.send_replace(now);
         Ok((now == value).then_some(()))
