@@ -27,6 +27,7 @@ pub struct Config {
     pub(crate) secret_file: Option<PathBuf>,
     pub(crate) require_own_credential: bool,
     pub(crate) drain: Duration,
+    pub(crate) worker_threads: usize,
 }
 
 /// A flag that cannot be used.
@@ -79,6 +80,7 @@ impl TryFrom<Args> for Config {
             secret_file: args.secret_file,
             require_own_credential: args.require_own_credential,
             drain: Duration::from_secs(args.drain_seconds),
+            worker_threads: args.worker_threads,
         })
     }
 }

@@ -27,6 +27,7 @@ mod proxy;
 mod rejection;
 mod routes;
 mod secret;
+mod serving;
 mod sidecar;
 mod static_files;
 mod token_file;

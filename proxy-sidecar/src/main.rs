@@ -17,7 +17,7 @@ fn start() -> anyhow::Result<()> {
     let args = arguments();
     telemetry::init(&args.log);
     tls::install_provider();
-    runtime::run(args.worker_threads, run(args))?
+    runtime::run(1, run(args))?
 }
 
 /// As kubectl, a mistake in the flags ends with 1.

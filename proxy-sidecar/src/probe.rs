@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Whoever reaches the admin port must not make us ask more often.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// The admin port is the first worker's.
+const FIRST: usize = 0;
+
 type Answer = Result<(), Fault>;
 
 /// What keeps the API server from serving us.
@@ -53,7 +56,7 @@ impl Probe {
 async fn ask(upstream: &Upstream) -> Answer {
     let mut question = Request::new(http_relay::body::empty());
     *question.uri_mut() = Uri::from_static(QUESTION);
-    match timeout(PATIENCE, upstream.send(question, false)).await {
+    match timeout(PATIENCE, upstream.send(question, false, FIRST)).await {
         Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
             Err(Fault::Credential(upstream.rejected()))
         }

@@ -62,6 +62,8 @@ pub(crate) struct Caller {
     pub(crate) address: Option<HeaderValue>,
     /// Of the connection, among those that may be open.
     pub(crate) place: Arc<Place>,
+    /// The worker that serves it.
+    pub(crate) worker: usize,
 }
 
 /// What log lines say of a request. Few requests have one: making the span for each
@@ -178,7 +180,11 @@ impl Proxy {
         let watch = watch_end::is_asked_for(&parts).then_some(&self.ending);
         let response = self
             .upstream
-            .send(Request::from_parts(parts, pass(body)), asked.is_some())
+            .send(
+                Request::from_parts(parts, pass(body)),
+                asked.is_some(),
+                caller.worker,
+            )
             .await?;
         tracing::debug!(status = response.status().as_u16(), "answered");
         match (asked, callers_side) {

@@ -62,10 +62,10 @@ pub async fn accept_loop<L, S, F>(
     limit: usize,
     spawner: Spawner,
     stop: CancellationToken,
-    serve: S,
+    mut serve: S,
 ) where
     L: Listener,
-    S: Fn(L::Stream, L::Peer, Place) -> F,
+    S: FnMut(L::Stream, L::Peer, Place) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limit));

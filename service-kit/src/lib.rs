@@ -20,4 +20,5 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod upgraded;
+pub mod workers;
 pub mod write_stall;

@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long tasks have to end when all is over. They have been told before; it is for
 /// those on other threads, which nobody waits for otherwise.
-const END: Duration = Duration::from_millis(100);
+pub(crate) const END: Duration = Duration::from_millis(100);
 
 /// Runs `main` and what it starts; when it has come to its end that ends, too. Nothing
 /// is waited for that stands still in a thread, as the system's resolver may.
@@ -24,7 +24,7 @@ pub fn run<F: Future>(workers: usize, main: F) -> io::Result<F::Output> {
 /// With one worker everything runs on the calling thread:
 /// waking a task on another thread costs more than the work of relaying a small
 /// request (measured, see `bench/NOTES.md`).
-fn build(workers: usize) -> io::Result<Runtime> {
+pub(crate) fn build(workers: usize) -> io::Result<Runtime> {
     let mut builder = if workers <= 1 {
         Builder::new_current_thread()
     } else {

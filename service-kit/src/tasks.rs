@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,8 @@ pub struct Tasks {
 pub struct Spawner {
     tracker: TaskTracker,
     end: CancellationToken,
+    /// Where they run; without one, where they are started.
+    runtime: Option<Handle>,
 }
 
 impl Tasks {
@@ -66,6 +69,15 @@ impl Drop for Tasks {
 }
 
 impl Spawner {
+    /// Starts tasks of the same owner on this runtime, wherever it is asked to.
+    #[must_use]
+    pub fn on(&self, runtime: Handle) -> Self {
+        Self {
+            runtime: Some(runtime),
+            ..self.clone()
+        }
+    }
+
     /// Starts a task.
     pub fn spawn<F>(&self, task: F)
     where
@@ -83,7 +95,11 @@ impl Spawner {
         F: Future + Send + 'static,
     {
         let end = self.end.clone().cancelled_owned();
-        tokio::spawn(self.tracker.track_future(Owned { end, task }));
+        let task = self.tracker.track_future(Owned { end, task });
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(task)),
+            None => drop(tokio::spawn(task)),
+        }
     }
 
     /// How many tasks run.

@@ -123,11 +123,12 @@ pub struct Args {
         value_name = "SECONDS"
     )]
     pub drain_seconds: u64,
-    /// Worker threads; 1 runs everything on one
+    /// Threads that serve, each its part of the connections, and with connections of its
+    /// own to the API server; 1 runs everything on one
     #[arg(
         long,
         env = "PROXY_SIDECAR_WORKER_THREADS",
-        default_value_t = 1,
+        default_value_t = 2,
         value_name = "COUNT"
     )]
     pub worker_threads: usize,

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use service_kit::metrics::Counted;
 use service_kit::tasks::{Spawner, Tasks};
 use thiserror::Error;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -23,7 +23,7 @@ use super::answer::{AnswerBody, Held, holding};
 use super::cause::Cause;
 use super::dial::{DialError, Dialer, Dialled, Purpose};
 use super::http1::{self, Idle, Lease};
-use super::http2::{Place, Pool, is_goodbye, was_not_taken};
+use super::http2::{Place, Pool, was_not_taken};
 use super::outgoing::Outgoing;
 use super::replay::Room;
 use super::tls::Tls;
@@ -45,16 +45,28 @@ const ROUNDS: usize = 200;
 /// Connections that end before anybody has taken them.
 const STILLBORN: usize = 3;
 
-/// All connections to the API server.
+/// All connections to the API server of one thread: nothing is sent on one while a
+/// goodbye is read from it.
 pub(super) struct Connections {
     inner: Arc<Inner>,
     /// Idle connections too: they end with this, and no drain waits for them.
     _tasks: Tasks,
 }
 
+/// What all threads' connections have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) capacity: Capacity,
+    /// What is kept of requests' bodies.
+    pub(super) room: Room,
+    /// Connections that are open.
+    pub(super) count: Gauge,
+}
+
 struct Inner {
-    dialer: Dialer,
-    tls: Option<Arc<Tls>>,
+    shared: Shared,
     authority: Authority,
     scheme: Scheme,
     host: HeaderValue,
@@ -63,12 +75,6 @@ struct Inner {
     /// As far as is known.
     speaks_http2: AtomicBool,
     dialling: Mutex<Option<watch::Receiver<Dialling>>>,
-    /// What is kept of requests' bodies.
-    room: Room,
-    /// Nothing is sent while a goodbye is read.
-    one_thread: bool,
-    /// Connections that are open.
-    count: Gauge,
     tasks: Spawner,
 }
 
@@ -91,34 +97,25 @@ enum Lane {
 }
 
 impl Connections {
-    pub(super) fn new(
-        server: &Uri,
-        dialer: Dialer,
-        tls: Option<Arc<Tls>>,
-        capacity: Capacity,
-        count: Gauge,
-    ) -> Self {
+    pub(super) fn new(server: &Uri, shared: Shared, worker: Handle) -> Self {
         let tasks = Tasks::new();
+        let spawner = tasks.spawner().on(worker);
         let authority = server.authority().cloned();
         let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
         let host = HeaderValue::from_str(authority.as_str());
         let inner = Arc::new(Inner {
-            dialer,
-            speaks_http2: AtomicBool::new(tls.is_some()),
-            tls,
+            speaks_http2: AtomicBool::new(shared.tls.is_some()),
             scheme: server.scheme().cloned().unwrap_or(Scheme::HTTPS),
             host: host.unwrap_or_else(|_| HeaderValue::from_static("localhost")),
             authority,
             idle: Idle::default(),
-            http2: Pool::new(capacity.stream_window),
-            room: Room::default(),
-            one_thread: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
+            http2: Pool::new(shared.capacity.stream_window),
             dialling: Mutex::default(),
-            count,
-            tasks: tasks.spawner(),
+            shared,
+            tasks: spawner.clone(),
         });
         let (idle, http2) = (inner.idle.clone(), inner.http2.clone());
-        tasks.spawner().spawn(async move {
+        spawner.spawn(async move {
             loop {
                 sleep(IDLE / 2).await;
                 idle.close_older(IDLE);
@@ -161,7 +158,7 @@ impl Connections {
         &self,
         mut request: Request<RelayBody>,
     ) -> Result<Response<AnswerBody>, SendError> {
-        let dialled = self.inner.dialer.dial(Purpose::Upgrade).await?;
+        let dialled = self.inner.shared.dialer.dial(Purpose::Upgrade).await?;
         let lease = self.inner.speak_http1(dialled).await;
         let broken = |error: hyper::Error| SendError::Broken(Cause::new(error));
         let mut lease = lease.map_err(broken)?;
@@ -185,7 +182,11 @@ impl Inner {
         let mut stillborn = 0;
         for _ in 0..ROUNDS {
             // Looks at the files, too.
-            let generation = self.tls.as_ref().map_or(0, |tls| tls.current().generation);
+            let generation = self
+                .shared
+                .tls
+                .as_ref()
+                .map_or(0, |tls| tls.current().generation);
             if let Some(place) = self.http2.take(generation) {
                 return Ok(Lane::Http2(place));
             }
@@ -242,11 +243,11 @@ impl Inner {
 
     /// Opens a connection. One over HTTP/2 is the pool's, one over HTTP/1.1 its caller's.
     async fn open(&self) -> Result<Option<Lease>, DialError> {
-        let dialled = self.dialer.dial(Purpose::Requests).await?;
+        let dialled = self.shared.dialer.dial(Purpose::Requests).await?;
         tracing::debug!(http2 = dialled.is_http2, "connected to the API server");
         self.speaks_http2.store(dialled.is_http2, Ordering::Relaxed);
         if dialled.is_http2 {
-            let counted = Counted::new(&self.count);
+            let counted = Counted::new(&self.shared.count);
             let added = self.http2.add(dialled, counted, &self.tasks).await;
             let broken = |error| DialError::Broken(Cause::new(error));
             return added.map(|()| None).map_err(broken);
@@ -257,7 +258,7 @@ impl Inner {
     }
 
     async fn speak_http1(&self, dialled: Dialled) -> Result<Lease, hyper::Error> {
-        let counted = Counted::new(&self.count);
+        let counted = Counted::new(&self.shared.count);
         http1::connect(dialled, &self.idle, counted, &self.tasks).await
     }
 
@@ -283,20 +284,16 @@ impl Inner {
     }
 
     async fn over_http2(&self, place: Place, outgoing: &mut Outgoing) -> Sent {
-        let Some(mut request) = outgoing.copy(&self.room, &place) else {
+        let Some(mut request) = outgoing.copy(&self.shared.room, &place) else {
             return Err(Unsent::Failed(Cause::new(TooMuch)));
         };
-        let is_safe = request.method().is_safe();
         self.for_http2(&mut request);
         match place.sender().try_send_request(request).await {
             Ok(response) => Ok(holding(response, Some(Held::Http2 { _place: place }))),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let error = error.into_error();
-                // With several threads the connection may send a request while hyper
-                // is told of a goodbye that was meant for later ones.
-                let sure = self.one_thread || is_safe || !is_goodbye(&error);
-                let untaken = unsent || sure && was_not_taken(&error);
+                let untaken = unsent || was_not_taken(&error);
                 let error = Cause::new(error);
                 Err(match untaken {
                     true => Unsent::Untaken(error),

@@ -202,14 +202,10 @@ pub(super) fn was_not_taken(error: &hyper::Error) -> bool {
     let refused = |error: &h2::Error| {
         error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM)
     };
-    is_goodbye(error) || cause(error).is_some_and(refused)
-}
-
-/// Whether the server's goodbye is all that was wrong.
-pub(super) fn is_goodbye(error: &hyper::Error) -> bool {
-    cause(error).is_some_and(|error| {
+    let goodbye = |error: &h2::Error| {
         error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR)
-    })
+    };
+    cause(error).is_some_and(|error| goodbye(error) || refused(error))
 }
 
 fn cause(error: &hyper::Error) -> Option<&h2::Error> {

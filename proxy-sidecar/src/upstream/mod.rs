@@ -27,14 +27,16 @@ use kube::client::ConfigExt;
 use prometheus_client::metrics::gauge::Gauge;
 use service_kit::tls::TlsError as RootsError;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::args::KeepAlive;
 use crate::capacity::Capacity;
 use crate::credential::{Credential, CredentialError, without_secrets};
 use crate::plugin::{self, Plugin, PluginError};
-use connections::Connections;
+use connections::{Connections, Shared};
 use dial::Dialer;
+use replay::Room;
 use tls::Tls;
 use which_proxy::is_this_machine;
 
@@ -47,7 +49,8 @@ const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user")
 
 /// The API server, and the credential for it.
 pub(crate) struct Upstream {
-    connections: Connections,
+    /// Of each worker its own.
+    connections: Vec<Connections>,
     /// What the kubeconfig's URL has before each path, without a slash at its end.
     base_path: String,
     credential: Credential,
@@ -65,6 +68,8 @@ pub(crate) struct UpstreamOptions {
     pub(crate) capacity: Capacity,
     /// Counts those that are open.
     pub(crate) connections: Gauge,
+    /// One for each worker. What they start belongs to whoever has the upstream.
+    pub(crate) workers: Vec<Handle>,
 }
 
 /// Why the API server gave no answer.
@@ -137,15 +142,17 @@ impl Upstream {
             KeepAlive::Off => None,
             KeepAlive::Every(time) => Some(time),
         };
-        let dialer = Dialer::new(&server, keepalive, proxy, tls.clone())?;
+        let shared = Shared {
+            dialer: Arc::new(Dialer::new(&server, keepalive, proxy, tls.clone())?),
+            tls,
+            capacity: options.capacity,
+            room: Room::default(),
+            count: options.connections,
+        };
+        let workers = options.workers.into_iter();
+        let connections = |worker| Connections::new(&server, shared.clone(), worker);
         Ok(Self {
-            connections: Connections::new(
-                &server,
-                dialer,
-                tls,
-                options.capacity,
-                options.connections,
-            ),
+            connections: workers.map(connections).collect(),
             base_path: base_path(&server, options.append_server_path),
             credential,
             impersonation,
@@ -154,11 +161,13 @@ impl Upstream {
     }
 
     /// Sends a request whose hop-by-hop headers are gone, and gives the answer's
-    /// head as soon as it is there. `upgrade` tells whether it asks to switch protocols.
+    /// head as soon as it is there. `upgrade` tells whether it asks to switch protocols,
+    /// and `worker` on which one this is called.
     pub(crate) async fn send(
         &self,
         mut request: Request<RelayBody>,
         upgrade: bool,
+        worker: usize,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         *request.uri_mut() = self.target(request.uri())?;
         // The caller's connection is no matter of the next one's.
@@ -184,9 +193,10 @@ impl Upstream {
             http_relay::headers::retain(headers, |name| !name.as_str().starts_with("impersonate-"));
             headers.extend(self.impersonation.clone());
         }
+        let connections = &self.connections[worker % self.connections.len()];
         let response = match upgrade {
-            true => self.connections.upgrade(request).await?,
-            false => self.connections.send(request).await?,
+            true => connections.upgrade(request).await?,
+            false => connections.send(request).await?,
         };
         if ours {
             self.credential

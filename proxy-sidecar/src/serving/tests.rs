@@ -1,11 +1,15 @@
 use super::*;
 use crate::args::Args;
+use crate::{Config, Sidecar};
 use clap::Parser;
 use http_relay::body::empty;
 use hyper::Response;
+use service_kit::tasks::Tasks;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -44,8 +48,13 @@ async fn an_upgraded_connection_keeps_its_place() {
     let places = Arc::new(Semaphore::new(1));
     let place: Place = places.clone().try_acquire_owned().unwrap().into();
     let (mut caller, side) = duplex(4096);
-    let http = http();
-    let serving = serve_connection(&http, proxy, side, None, place);
+    let here = Here {
+        http: http(),
+        proxy,
+        place,
+        worker: 0,
+    };
+    let serving = here.connection(side, None);
     let upgraded = async {
         let asks = "GET /api HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
                     Upgrade: SPDY/3.1\r\n\r\n";

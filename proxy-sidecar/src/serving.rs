@@ -1,0 +1,133 @@
+//! Connections of callers, and the worker that each is served by.
+
+use std::future::ready;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http_relay::raw_targets::RawTargets;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use service_kit::accept::{Listener, Place, accept_loop};
+use service_kit::http_server::serve_http1;
+use service_kit::tasks::Spawner;
+use service_kit::workers::Movable;
+use service_kit::write_stall::WriteStall;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::either::Either;
+use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
+
+use crate::listen::{Listening, Peer};
+use crate::proxy::{Caller, Proxy};
+
+/// Connections at once. Each watch of the tunnel is one, and the port is local.
+const CONNECTIONS: usize = 10_000;
+/// Header block, bytes: as kubectl proxy, which has Go's limit and what Go adds to it.
+const HEADER_BLOCK: usize = 1024 * 1024 + 4096;
+/// Also how long an idle connection is kept; above tunnel-client's own 30 s, so
+/// that the side that sends requests is the one that closes.
+const HEADER_READ: Duration = Duration::from_secs(120);
+
+/// Until it is told to end. `workers` has one for each; the first is this thread's.
+pub(crate) async fn accept(listener: Listening, proxy: Arc<Proxy>, workers: Vec<Spawner>) {
+    let http = http();
+    match listener {
+        Listening::Tcp(listener) => accept_from(listener, http, proxy, workers).await,
+        Listening::Unix(listener) => accept_from(listener, http, proxy, workers).await,
+    }
+}
+
+/// On the first worker, which serves a part of the connections itself.
+async fn accept_from<L>(listener: L, http: http1::Builder, proxy: Arc<Proxy>, workers: Vec<Spawner>)
+where
+    L: Listener<Peer: Peer, Stream: Movable + AsyncRead + AsyncWrite + Unpin + 'static>,
+{
+    let stop = proxy.ending.closing.clone();
+    let (first, mut turns) = (workers[0].clone(), (0..workers.len()).cycle());
+    let serve = move |stream: L::Stream, peer: L::Peer, place: Place| {
+        let worker = turns.next().unwrap_or_default();
+        let here = Here {
+            http: http.clone(),
+            proxy: proxy.clone(),
+            place,
+            worker,
+        };
+        if worker == 0 {
+            return Either::Left(here.serve(stream, peer));
+        }
+        let moved = stream.detach();
+        workers[worker].spawn(async move {
+            match moved.and_then(Movable::attach) {
+                Ok(stream) => here.serve::<L::Stream>(stream, peer).await,
+                Err(error) => tracing::warn!(?peer, %error, "cannot serve a connection"),
+            }
+        });
+        Either::Right(ready(()))
+    };
+    accept_loop(listener, CONNECTIONS, first, stop, serve).await;
+}
+
+/// What a connection needs.
+struct Here {
+    http: http1::Builder,
+    proxy: Arc<Proxy>,
+    place: Place,
+    worker: usize,
+}
+
+impl Here {
+    async fn serve<S>(self, stream: S, peer: impl Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Err(error) = self.connection(stream, peer.ip()).await {
+            let error = http_relay::body::error_chain(&error);
+            tracing::debug!(?peer, error, "connection ended");
+        }
+    }
+
+    /// To the end of its HTTP. Where it is upgraded its place goes with what joins it.
+    async fn connection<S>(self, stream: S, ip: Option<IpAddr>) -> Result<(), hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            http,
+            proxy,
+            place,
+            worker,
+        } = self;
+        let (closing, place) = (proxy.ending.closing.clone(), Arc::new(place));
+        let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
+        // Of letters, digits and colons: it can be a header's value.
+        let address: Option<HeaderValue> = ip.and_then(|ip| ip.to_string().try_into().ok());
+        let service = service_fn(move |request| {
+            let caller = Caller {
+                address: address.clone(),
+                place: place.clone(),
+                worker,
+            };
+            // hyper keeps room for the future as long as the connection is open: boxed, a
+            // quiet watch gives back its 2.7 kB.
+            Box::pin(proxy.clone().serve(request, caller))
+        });
+        serve_http1(&http, TokioIo::new(io), service, &closing).await
+    }
+}
+
+fn http() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ)
+        .max_headers(HEADER_LINES)
+        .max_header_size(HEADER_BLOCK)
+        .max_buf_size(HEADER_BLOCK)
+        .auto_date_header(false);
+    builder
+}
+
+#[cfg(test)]
+mod tests;
