@@ -119,6 +119,9 @@ pub struct RunArgs {
         value_name = "MIB"
     )]
     pub stalled_mib: u64,
+    /// For tests: a link is replaced by another when so many of its streams were reset
+    #[arg(long, hide = true, default_value_t = 250_000, value_name = "COUNT")]
+    pub link_resets: usize,
     /// Worker threads; 1 runs everything on one
     #[arg(
         long,

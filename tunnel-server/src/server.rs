@@ -124,6 +124,7 @@ impl Server {
             links_end: CancellationToken::new(),
             drain: config.drain,
             response_timeout: config.response_timeout,
+            link_resets: config.link_resets,
             spawner: tasks.spawner(),
             links_spawner: link_tasks.spawner(),
             public_port: settings.public_port.unwrap_or(address.port()),

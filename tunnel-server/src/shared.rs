@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) links_end: CancellationToken,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
+    /// Streams of a link that are reset before another takes its place.
+    pub(crate) link_resets: usize,
     /// For callers' connections and upgraded streams.
     pub(crate) spawner: Spawner,
     /// For links, which outlive the last caller.

@@ -19,6 +19,8 @@ use crate::stage::{Stage, tells};
 const CONNECTIONS: u32 = 10;
 /// Requests of one connection that are reset together: below that limit.
 const TOGETHER: u32 = 10;
+/// Bytes, more than all windows on the way.
+const GOES_ON: usize = 64 * 1024 * 1024;
 
 async fn nothing_is_left(stage: &Stage) -> Result<()> {
     until("the end of all at the upstream", SOON, || async {
@@ -90,4 +92,44 @@ pub(crate) async fn over_http1(environment: Arc<Environment>) -> Result<()> {
     );
     nothing_is_left(&stage).await?;
     stage.strike().await
+}
+
+/// Before h2 ends a link for its resets another takes its place; what is open on the old
+/// one goes on.
+pub(crate) async fn a_worn_link_is_replaced(environment: Arc<Environment>) -> Result<()> {
+    let resets: u32 = 500;
+    let flag = ["--link-resets", &resets.to_string()];
+    let mut stage = Stage::set_with(&environment, &flag, &[]).await?;
+    stage.without_limits().await?;
+    let mut caller = Caller::connect(&stage.chain).await?;
+    let mut watch = caller.get("/stream").await?.into_body();
+    let metric = "tunnel_client_attempts_total{outcome=\"linked\"}";
+    for _ in 0..resets {
+        let answer = caller.get("/watch").await?;
+        ensure!(answer.status() == 200, "{}", answer.status());
+        drop(answer);
+    }
+    until("a second link", SOON, || async {
+        let links = stage.chain.client.metric(metric).await?;
+        Ok((links == Some(2.0)).then_some(()))
+    })
+    .await?;
+    caller.is_served().await?;
+    // More than the windows hold: it goes on over the old link.
+    let mut left = GOES_ON;
+    while left > 0 {
+        let data = timeout(SOON, watch.data())
+            .await
+            .context("it stands still")?;
+        let data = data.context("the old link's stream has ended")??;
+        watch.flow_control().release_capacity(data.len())?;
+        left = left.saturating_sub(data.len());
+    }
+    drop(watch);
+    let logged = stage.chain.server.log_lines();
+    let replaced = logged
+        .iter()
+        .filter(|line| line["message"] == "the link is replaced");
+    ensure!(replaced.count() == 1);
+    stage.chain.stop().await
 }

@@ -44,6 +44,7 @@ use budget::{
     new_requests_are_refused_for_a_while, of_answers_the_longest_blocked_is_cut,
     of_uploads_the_longest_blocked_is_refused,
 };
+use cancels::a_worn_link_is_replaced;
 use headers::{
     a_head_without_end, an_answer_of_too_much_is_a_bad_gateway, heads_have_a_bound,
     seventy_kibibytes_are_refused, sixty_kibibytes_pass, what_http2_cannot_carry,
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         upgraded_connections_have_a_budget,
         quick_cancels_over_http1,
         quick_cancels_over_http2,
+        a_worn_link_is_replaced,
         sixty_kibibytes_pass,
         seventy_kibibytes_are_refused,
         an_answer_of_too_much_is_a_bad_gateway,

@@ -29,6 +29,7 @@ pub struct Config {
     pub(crate) audit: audit::Settings,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
+    pub(crate) link_resets: usize,
     pub(crate) stalls: StallBudget,
 }
 
@@ -77,6 +78,7 @@ impl TryFrom<RunArgs> for Config {
             },
             drain: Duration::from_secs(args.drain_seconds),
             response_timeout: Duration::from_secs(args.response_timeout_seconds),
+            link_resets: args.link_resets,
             stalls: stall_budget(args.stalled_mib),
         })
     }

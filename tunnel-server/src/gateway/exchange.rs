@@ -114,7 +114,7 @@ pub(crate) async fn run(
     };
     let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
     let over_http2 = version == Version::HTTP_2;
-    let (response, slot, link) = tokio::select! {
+    let (response, mut slot, link) = tokio::select! {
         opened = shared.registry.open(&permit, link_request, over_http2) => {
             // The stream is reset with its body: no fault of the link's.
             opened.map_err(|error| match record.sent.broken() {
@@ -126,6 +126,7 @@ pub(crate) async fn run(
         reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
     };
     record.link(&link);
+    slot.receives(record.received.clone());
 
     let (mut parts, body) = response.into_parts();
     let body = Inbound::new(body, Version::HTTP_2);

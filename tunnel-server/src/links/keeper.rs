@@ -27,6 +27,7 @@ use tunnel_protocol::token::TokenHash;
 
 use super::handshake::LinksPlace;
 use super::link::{Link, LinkName};
+use super::wear::Wear;
 use crate::access::{Cluster, connector_revoked};
 use crate::audit::LinkRecord;
 use crate::limits::Peer;
@@ -35,6 +36,11 @@ use crate::shared::Shared;
 /// Streams that the client resets or that break on our side count against this;
 /// a link that lives for weeks must not die of it, and a hostile client is cut.
 const LOCAL_ERRORS: usize = 1_000_000;
+/// Streams that were reset on our side and are remembered for a second; frames of others
+/// count as such errors. h2's own 50 are forgotten as soon as callers cancel in a crowd.
+const REMEMBERED: usize = 20_000;
+/// How long streams go on on a link that was replaced as it is worn.
+const WORN_DEADLINE: Duration = Duration::from_secs(600);
 /// The longest time within which the clients of a draining server dial anew.
 pub(crate) const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 
@@ -103,6 +109,7 @@ async fn serve(
         hello.generation,
         sender.clone(),
         stalls,
+        Wear::new(shared.link_resets),
     ));
     let (control, control_body) = body_channel::channel();
     let registration = shared.registry.register(link);
@@ -138,7 +145,11 @@ async fn serve(
         drop(control.send(line(&registered)).await);
         tokio::select! {
             () = link.draining.cancelled() => drop(control.finish().await),
-            () = shared.draining.cancelled() => drain(shared, &link, control).await,
+            () = shared.draining.cancelled() => drain(shared, &link, control, shared.drain).await,
+            () = link.worn() => {
+                tracing::info!(resets = shared.link_resets, "the link is replaced");
+                drain(shared, &link, control, WORN_DEADLINE).await;
+            }
         }
     };
     tokio::select! {
@@ -154,13 +165,14 @@ async fn serve(
 }
 
 /// Asks the client to dial elsewhere, and gives it the time to do so: the link
-/// is taken by nobody else until then.
-async fn drain(shared: &Shared, link: &Link, control: BodyWriter) {
+/// is taken by nobody else until then. What is open on this one may go on until
+/// `deadline` has passed.
+async fn drain(shared: &Shared, link: &Link, control: BodyWriter, deadline: Duration) {
     let reconnect_in = DRAIN_SPREAD.min(shared.drain / 4).mul_f64(rand::random());
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let message = ServerMessage::Drain {
         reconnect_in_ms: millis(reconnect_in),
-        deadline_ms: millis(shared.drain),
+        deadline_ms: millis(deadline),
     };
     drop(control.send(line(&message)).await);
     // The client says when it has another link, and ends this one.
@@ -221,6 +233,7 @@ fn settings(spawner: Spawner) -> http2::Builder<StreamTasks> {
         .max_frame_size(FRAME)
         .max_header_list_size(LINK_HEADERS)
         .max_local_error_reset_streams(LOCAL_ERRORS)
+        .max_concurrent_reset_streams(REMEMBERED)
         .keep_alive_interval(rand::random_range(PING_EVERY))
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);

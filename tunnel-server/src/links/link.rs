@@ -14,6 +14,7 @@ use tunnel_protocol::ClusterName;
 use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS};
 
 use super::slot::{Places, Slot, held_of_request};
+use super::wear::Wear;
 use crate::access::Permit;
 
 /// Tells links apart, in records that outlive them.
@@ -64,19 +65,20 @@ pub(crate) enum Refused {
 }
 
 impl Link {
-    pub(crate) fn new(
+    pub(super) fn new(
         name: LinkName,
         cluster: ClusterName,
         generation: u64,
         sender: SendRequest<RelayBody>,
         stalls: LinkStalls,
+        wear: Wear,
     ) -> Self {
         Self {
             name: Arc::new(name),
             cluster,
             generation,
             sender,
-            places: Places::new(stalls),
+            places: Places::new(stalls, wear),
             draining: CancellationToken::new(),
             close: CancellationToken::new(),
         }
@@ -89,6 +91,16 @@ impl Link {
 
     pub(crate) fn open_streams(&self) -> usize {
         self.places.open_streams()
+    }
+
+    /// Waits until so many of its streams were reset that another link is to take its
+    /// place.
+    pub(super) async fn worn(&self) {
+        self.places.wear.out().await;
+    }
+
+    pub(super) fn is_worn(&self) -> bool {
+        self.places.wear.is_out()
     }
 
     /// Whether it takes no new streams, as those that stand still hold too much.
@@ -119,9 +131,9 @@ impl Link {
         let head = self.places.head(Some(request.uri()), request.headers());
         let head = head.map_err(|_| failed(OpenError::Heads))?;
         let (parts, body) = request.into_parts();
-        let stalls = self.places.stalls.clone();
+        let stalls = &self.places.stalls;
         let (body, upload) = stalls.outbound(body, held_of_request(body_over_http2));
-        let mut slot = Slot::new(upload, stalls, place, head);
+        let mut slot = Slot::new(upload, &self.places, place, head);
         let mut sender = self.sender.clone();
         let sent = tokio::select! {
             sent = sender.try_send_request(Request::from_parts(parts, body)) => sent,

@@ -6,6 +6,7 @@ mod keeper;
 mod link;
 mod registry;
 mod slot;
+mod wear;
 
 pub(crate) use handshake::{Handshakes, accept};
 pub(crate) use keeper::DRAIN_SPREAD;

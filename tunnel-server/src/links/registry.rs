@@ -71,7 +71,10 @@ impl Registry {
             } else {
                 &link
             };
-            if loser.is_healthy() {
+            if loser.is_worn() {
+                // We asked the client for the other; this one is not dead.
+                loser.draining.cancel();
+            } else if loser.is_healthy() {
                 loser.close.cancel();
             }
         }

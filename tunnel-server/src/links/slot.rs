@@ -4,15 +4,19 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Uri};
 use http_relay::RelayBody;
+use http_relay::body::Meter;
 use http_relay::stall_budget::{LinkStalls, StreamHandle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS, READ_AHEAD, STREAM_WINDOW};
+
+use super::wear::Wear;
 
 /// What a link has to give.
 pub(super) struct Places {
     streams: Arc<Semaphore>,
     heads: Arc<Semaphore>,
     pub(super) stalls: LinkStalls,
+    pub(super) wear: Arc<Wear>,
 }
 
 /// A place among a link's streams; held as long as the stream is open.
@@ -22,14 +26,18 @@ pub(crate) struct Slot {
     _stream: OwnedSemaphorePermit,
     /// The request's, then the answer's.
     head: Option<OwnedSemaphorePermit>,
+    /// Of the answer's body, once there is one.
+    received: Option<Arc<Meter>>,
+    wear: Arc<Wear>,
 }
 
 impl Places {
-    pub(super) fn new(stalls: LinkStalls) -> Self {
+    pub(super) fn new(stalls: LinkStalls, wear: Wear) -> Self {
         Self {
             streams: Arc::new(Semaphore::new(OPEN_STREAMS)),
             heads: Arc::new(Semaphore::new(LINK_HEADS)),
             stalls,
+            wear: Arc::new(wear),
         }
     }
 
@@ -60,15 +68,17 @@ impl Places {
 impl Slot {
     pub(super) fn new(
         upload: StreamHandle,
-        stalls: LinkStalls,
+        places: &Places,
         stream: OwnedSemaphorePermit,
         head: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             upload,
-            stalls,
+            stalls: places.stalls.clone(),
             _stream: stream,
             head: Some(head),
+            received: None,
+            wear: places.wear.clone(),
         }
     }
 
@@ -90,6 +100,11 @@ impl Slot {
         async move { upload.cut().await }
     }
 
+    /// What tells whether the answer came to its end.
+    pub(crate) fn receives(&mut self, received: Arc<Meter>) {
+        self.received = Some(received);
+    }
+
     /// The link's budget for streams that stand still.
     pub(crate) fn stalls(&self) -> LinkStalls {
         self.stalls.clone()
@@ -101,6 +116,10 @@ impl Drop for Slot {
         // One that waits for the client to take more would wait on, and keep the
         // stream open there.
         self.upload.end();
+        let ended = self.received.as_ref();
+        if !ended.is_some_and(|received| received.finished()) {
+            self.wear.reset();
+        }
     }
 }
 
