@@ -9,6 +9,7 @@ pub mod control;
 pub mod handshake;
 pub mod headers;
 mod input;
+pub mod mask;
 pub mod path;
 pub mod strict_http1;
 pub mod token;
@@ -22,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("control", control::run),
     ("handshake", handshake::run),
     ("headers", headers::run),
+    ("mask", mask::run),
     ("path", path::run),
     ("strict_http1", strict_http1::run),
     ("token", token::run),

@@ -1,7 +1,11 @@
 //! What logs show of what callers wrote: no secret, and not without bound.
 
+mod tokens;
+
+use http::HeaderValue;
 use percent_encoding::percent_decode_str;
-use tunnel_protocol::token::TokenKind;
+
+pub use tokens::PREFIXES;
 
 /// Stands for what is not shown.
 const HIDDEN: &str = "…";
@@ -9,6 +13,12 @@ const HIDDEN: &str = "…";
 const TARGET: usize = 2048;
 /// Bytes that are shown of anything else. Kubernetes' names have 253 at most.
 const SHORT: usize = 256;
+
+/// Bytes that are looked at of a path, and of a query: what is hidden makes them
+/// shorter.
+const LOOKED_AT: usize = 4 * TARGET;
+/// Characters that are shown of a request's id. Ours have 32.
+const ID: usize = 64;
 
 /// Bytes of a parameter's name. What is longer is none.
 const LONGEST_NAME: usize = 32;
@@ -43,39 +53,64 @@ const SHOWN: [&str; 26] = [
     "watch",
 ];
 
-/// What tokens start with: ours, JSON Web Tokens, GitLab's, GitHub's, Slack's.
-const TOKENS: [&str; 17] = [
-    TokenKind::Connector.prefix(),
-    TokenKind::Access.prefix(),
-    TokenKind::Sidecar.prefix(),
-    "eyJ",
-    "glpat-",
-    "gldt-",
-    "glrt-",
-    "glcbt-",
-    "glptt-",
-    "glagent-",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "github_pat_",
-    "xoxb-",
-    "xoxp-",
-];
-
 /// A path, segment by segment.
 #[must_use]
 pub fn path(path: &str) -> String {
-    let segments: Vec<_> = path.split('/').map(part).collect();
-    cut(segments.join("/"), TARGET)
+    pieces(path, '/', part)
 }
 
 /// A query: the names, and the values of those that are known to be no secrets.
 #[must_use]
 pub fn query(query: &str) -> String {
-    let pairs: Vec<_> = query.split('&').map(pair).collect();
-    cut(pairs.join("&"), TARGET)
+    pieces(query, '&', pair)
+}
+
+/// Anything else.
+#[must_use]
+pub fn text(text: &str) -> String {
+    let looked_at = beginning(text, 2 * SHORT);
+    // A cut token is still one.
+    let mut shown = without_tokens(looked_at);
+    if looked_at.len() < text.len() {
+        shown.push_str(HIDDEN);
+    }
+    cut(&shown, SHORT)
+}
+
+/// A request's id, which whoever was before us may have made up; `-` if it has none.
+#[must_use]
+pub fn id(id: Option<&HeaderValue>) -> String {
+    let bytes = id.map(HeaderValue::as_bytes).unwrap_or_default();
+    let visible = bytes.iter().filter(|byte| byte.is_ascii_graphic());
+    let shown: String = visible.take(ID).map(|byte| char::from(*byte)).collect();
+    if shown.is_empty() {
+        "-".to_owned()
+    } else {
+        shown
+    }
+}
+
+/// Masks what stands between the separators. Anybody may send a long target, and
+/// only its beginning is looked at.
+fn pieces(text: &str, separator: char, mut mask: impl FnMut(&str) -> String) -> String {
+    let looked_at = beginning(text, LOOKED_AT);
+    let is_cut = looked_at.len() < text.len();
+    let mut rest = looked_at.split(separator).peekable();
+    let mut shown = String::new();
+    while let Some(piece) = rest.next()
+        && shown.len() <= TARGET
+    {
+        let is_last = rest.peek().is_none();
+        // What it is, its other half may tell.
+        match is_last && is_cut {
+            true => shown.push_str(HIDDEN),
+            false => shown.push_str(&mask(piece)),
+        }
+        if !is_last {
+            shown.push(separator);
+        }
+    }
+    cut(&shown, TARGET)
 }
 
 fn pair(pair: &str) -> String {
@@ -93,100 +128,51 @@ fn pair(pair: &str) -> String {
     format!("{}={HIDDEN}", part(name))
 }
 
-/// What is percent-encoded, as it is written.
+/// What is percent-encoded, as it is written, unless it is a token.
 fn part(text: &str) -> String {
-    let decoded = percent_decode_str(text).decode_utf8_lossy();
-    if decoded != text && first_token(&decoded).is_some() && first_token(text).is_none() {
-        return HIDDEN.to_owned();
+    let mut shown_to = 0;
+    for token in tokens::of(text) {
+        if is_encoded(&text[shown_to..token.start]) {
+            return HIDDEN.to_owned();
+        }
+        shown_to = token.end;
     }
-    without_tokens(text)
+    match is_encoded(&text[shown_to..]) {
+        true => HIDDEN.to_owned(),
+        false => without_tokens(text),
+    }
 }
 
-/// Anything else.
-#[must_use]
-pub fn text(text: &str) -> String {
-    // Before it is looked through, as it may be long; a cut token is still one.
-    cut(without_tokens(&cut(text.to_owned(), 2 * SHORT)), SHORT)
+/// Whether a text without tokens holds one once it is decoded.
+fn is_encoded(text: &str) -> bool {
+    text.contains('%') && tokens::is_in(&percent_decode_str(text).decode_utf8_lossy())
 }
 
 fn without_tokens(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((at, prefix)) = first_token(rest) {
-        shown.push_str(&rest[..at + prefix.len()]);
+    let mut shown = String::new();
+    let mut shown_to = 0;
+    for token in tokens::of(text) {
+        shown.push_str(&text[shown_to..token.secret]);
         shown.push_str(HIDDEN);
-        rest = rest[at + prefix.len()..].trim_start_matches(is_of_a_token);
+        shown_to = token.end;
     }
-    shown + rest
+    shown + &text[shown_to..]
 }
 
-fn first_token(text: &str) -> Option<(usize, &'static str)> {
-    TOKENS
-        .iter()
-        .filter_map(|prefix| Some((text.find(prefix)?, *prefix)))
-        .min()
+/// At most so many bytes of the text.
+fn beginning(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
-fn is_of_a_token(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '%' | '=')
-}
-
-fn cut(mut text: String, bytes: usize) -> String {
-    if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or_default());
-        text.push_str(HIDDEN);
+/// At most so many bytes, in no more memory than they need: a record is kept as long
+/// as its request.
+fn cut(text: &str, bytes: usize) -> String {
+    let shown = beginning(text, bytes);
+    match shown.len() < text.len() {
+        true => [shown, HIDDEN].concat(),
+        false => shown.to_owned(),
     }
-    text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOKEN: &str = "culvert_access_abc234";
-    const JWT: &str = "eyJhbGciOi.eyJpc3Mi.c2ln-_";
-
-    #[test]
-    fn only_known_parameters_show_their_values() {
-        for (given, shown) in [
-            ("watch=1&token=abc&limit=5", "watch=1&token=…&limit=5"),
-            (
-                "command=sh&command=-c&container=app",
-                "command=…&command=…&container=app",
-            ),
-            ("watch&x&", "watch&…&…"),
-            ("c2VjcmV0==&x=", "…&…"),
-            ("watch=eyJabc", "watch=eyJ…"),
-            ("Watch=1&=x", "Watch=…&=…"),
-            ("labelSelector=app%3Dx", "labelSelector=app%3Dx"),
-            ("labelSelector=a%3D%65yJabc", "labelSelector=…"),
-            ("culvert_access_abc", "…"),
-            ("glpat-abc=1", "glpat-…=…"),
-        ] {
-            assert_eq!(query(given), shown);
-        }
-    }
-
-    #[test]
-    fn tokens_are_hidden_wherever_they_stand() {
-        assert_eq!(
-            path(&format!("/api/v1/{TOKEN}/x/a{JWT}b/glpat-x_y")),
-            "/api/v1/culvert_access_…/x/aeyJ…/glpat-…"
-        );
-        assert_eq!(path("/api/%63ulvert_access_abc/x"), "/api/…/x");
-        assert_eq!(path("/api/v1/namespaces/a%20b"), "/api/v1/namespaces/a%20b");
-        assert_eq!(
-            text(&format!("curl/8 ({TOKEN}; ghp_abc)")),
-            "curl/8 (culvert_access_…; ghp_…)"
-        );
-    }
-
-    #[test]
-    fn nothing_is_without_bound() {
-        assert_eq!(text(&"ä".repeat(10_000)), "ä".repeat(SHORT / 2) + HIDDEN);
-        let long = format!("/{}", "a/".repeat(10_000));
-        assert!(path(&long).len() <= TARGET + HIDDEN.len());
-        assert!(query(&"watch=1&".repeat(10_000)).len() <= TARGET + HIDDEN.len());
-    }
-}
+mod tests;

@@ -84,10 +84,9 @@ impl Named {
     }
 
     fn span(&self) -> Span {
-        let id = self.id.as_ref().and_then(|id| id.to_str().ok());
         tracing::info_span!(
             "request",
-            request_id = id.unwrap_or("-"),
+            request_id = mask::id(self.id.as_ref()),
             method = %self.method,
             path = mask::path(self.uri.path())
         )

@@ -60,11 +60,7 @@ impl Relay {
         spawner: &Spawner,
         stalls: &LinkStalls,
     ) -> Response<RelayBody> {
-        let id = request
-            .headers()
-            .get(REQUEST_ID)
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or("-");
+        let id = mask::id(request.headers().get(REQUEST_ID));
         let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
         let answer = async {
             match self.forward(request, spawner, stalls).await {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use http_relay::headers::tokens;
 use thiserror::Error;
 use tunnel_protocol::token::{Token, TokenError, TokenKind};
+use zeroize::Zeroizing;
 
 use super::error::GatewayError;
 use crate::access::{AccessStore, Caller};
@@ -63,7 +64,10 @@ fn credential(headers: &HeaderMap) -> Result<(Token, AuthenticatedBy), Unauthent
         .map(|encoded| {
             let decoded = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok();
             let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-            (text, AuthenticatedBy::AccessTokenSubprotocol)
+            (
+                text.map(Zeroizing::new),
+                AuthenticatedBy::AccessTokenSubprotocol,
+            )
         });
     let mut found = authorizations.chain(protocols);
     match (found.next(), found.next()) {
@@ -76,11 +80,11 @@ fn credential(headers: &HeaderMap) -> Result<(Token, AuthenticatedBy), Unauthent
     }
 }
 
-fn bearer(value: &HeaderValue) -> Option<String> {
+fn bearer(value: &HeaderValue) -> Option<Zeroizing<String>> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")
-        .then(|| token.to_owned())
+        .then(|| Zeroizing::new(token.to_owned()))
 }
 
 fn remove(headers: &mut HeaderMap) {
