@@ -62,12 +62,9 @@ const CONFINED: HeaderValue = HeaderValue::from_static("sandbox; frame-ancestors
 
 /// Rewrites an answer's headers for the way it was asked for.
 pub(crate) fn confine(headers: &mut HeaderMap, target: &ClusterTarget, hosts: &Hosts) {
-    retain(headers, |name| {
-        let name = name.as_str();
-        let is_dropped = FOR_THE_HOST.contains(&name)
-            || name.starts_with(FOR_OTHER_ORIGINS)
-            || (target.by_path && FOR_THE_SHARED_ORIGIN.contains(&name));
-        !is_dropped
+    retain(headers, |name| !match target.by_path {
+        true => is_for_more_than_a_page(name),
+        false => is_for_the_host(name),
     });
     for name in [LOCATION, CONTENT_LOCATION] {
         replace(headers, &name, |reference| {
@@ -80,6 +77,17 @@ pub(crate) fn confine(headers: &mut HeaderMap, target: &ClusterTarget, hosts: &H
     } else {
         replace(headers, &SET_COOKIE, host_only);
     }
+}
+
+fn is_for_the_host(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    FOR_THE_HOST.contains(&name) || name.starts_with(FOR_OTHER_ORIGINS)
+}
+
+/// Whether a header speaks for the host, or for the origin that clusters share by
+/// path.
+pub(super) fn is_for_more_than_a_page(name: &HeaderName) -> bool {
+    is_for_the_host(name) || FOR_THE_SHARED_ORIGIN.contains(&name.as_str())
 }
 
 /// Replaces each value of a header, or removes the header if one is to go: which

@@ -26,7 +26,7 @@ use tunnel_protocol::upgrade::{LinkUpgrade, Protocol, take_switched};
 use super::deadline::{is_long_running, overdue};
 use super::error::GatewayError;
 use super::target::ClusterTarget;
-use super::{browser, identity};
+use super::{browser, identity, trailers};
 use crate::access::Permit;
 use crate::audit::{Record, Slot};
 use crate::limits::Places;
@@ -129,7 +129,7 @@ pub(crate) async fn run(
     slot.receives(record.received.clone());
 
     let (mut parts, body) = response.into_parts();
-    let body = Inbound::new(body, Version::HTTP_2);
+    let body = Inbound::new(body, Version::HTTP_2).edit(trailers::clean);
     framing::check(&parts.headers).map_err(|error| GatewayError::Answer(error.to_string()))?;
     let switched = take_switched(&mut parts.headers);
     let failure = parts

@@ -11,6 +11,7 @@ mod location;
 mod no_switch;
 mod origin;
 pub mod target;
+mod trailers;
 
 use std::convert::Infallible;
 use std::sync::Arc;
