@@ -4,22 +4,28 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// Names that would mislead people, or that the platform needs for itself.
+/// Names that would mislead people or programs, which look for their proxy, mail or
+/// own machine under some of them, or that the platform needs for itself.
 const RESERVED: &[&str] = &[
     "account",
     "admin",
     "api",
     "app",
     "auth",
+    "autoconfig",
+    "autodiscover",
     "cluster",
     "clusters",
     "console",
     "dashboard",
     "help",
     "internal",
+    "isatap",
+    "localhost",
     "login",
     "logout",
     "mail",
+    "mta-sts",
     "oauth",
     "pages",
     "root",
@@ -30,6 +36,7 @@ const RESERVED: &[&str] = &[
     "support",
     "system",
     "tunnel",
+    "wpad",
     "www",
 ];
 
@@ -116,10 +123,22 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(matches!(
-            ClusterName::parse("www"),
-            Err(ClusterNameError::Reserved(_))
-        ));
+        for reserved in [
+            "www",
+            "wpad",
+            "autodiscover",
+            "mta-sts",
+            "isatap",
+            "localhost",
+        ] {
+            assert!(
+                matches!(
+                    ClusterName::parse(reserved),
+                    Err(ClusterNameError::Reserved(_))
+                ),
+                "{reserved}"
+            );
+        }
         assert!(matches!(
             ClusterName::parse("xn--80ak6aa92e"),
             Err(ClusterNameError::Punycode(_))

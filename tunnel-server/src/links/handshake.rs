@@ -145,6 +145,10 @@ async fn check(
             "the connector token is not known here: it was revoked, or is another server's".into(),
         )
     };
+    // As of callers: which of several counts depends on the reader.
+    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(malformed("several credentials; send one"));
+    }
     let bearer = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
