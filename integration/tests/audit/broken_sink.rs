@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::lines;
 
 const LOG: &str = "audit.log";
-const FULL: &str = "/dev/full";
+pub(crate) const FULL: &str = "/dev/full";
 /// A cluster without a link: that it has none is told to whoever is served.
 const EMPTY: &str = "empty";
 
@@ -33,7 +33,7 @@ fn options(more: &[&str]) -> ChainOptions {
 
 /// Starts a server whose log is prepared in its folder, as the chain itself makes
 /// the folder.
-async fn start(
+pub(crate) async fn start(
     environment: &Environment,
     more: &[&str],
     prepare: impl FnOnce(&Path) -> Result<()>,
@@ -49,7 +49,7 @@ async fn start(
 }
 
 /// Calls the cluster that has no link; gives what the tunnel said.
-async fn call(chain: &Chain, path: &str) -> Result<String> {
+pub(crate) async fn call(chain: &Chain, path: &str) -> Result<String> {
     let host = format!("{EMPTY}.{BASE_DOMAIN}");
     let mut caller = chain.raw_caller().await?;
     let head = format!(
@@ -88,13 +88,13 @@ async fn call_until(chain: &Chain, path: &str, wanted: &str) -> Result<usize> {
     Ok(served.into_inner())
 }
 
-async fn metric(chain: &Chain, name: &str) -> Result<f64> {
+pub(crate) async fn metric(chain: &Chain, name: &str) -> Result<f64> {
     let name = format!("tunnel_server_audit_{name}");
     chain.server.metric(&name).await?.context("no metric")
 }
 
 /// As `ln -sf`, at once.
-fn point_at(log: &Path, target: impl AsRef<Path>) -> Result<()> {
+pub(crate) fn point_at(log: &Path, target: impl AsRef<Path>) -> Result<()> {
     let beside = log.with_extension("new");
     symlink(target, &beside)?;
     Ok(std::fs::rename(beside, log)?)

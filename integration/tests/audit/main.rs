@@ -2,6 +2,7 @@
 //! secret stands in it; and what happens when it cannot be written.
 
 mod broken_sink;
+mod held_lines;
 mod lines;
 mod links;
 mod masked;
@@ -13,6 +14,7 @@ mod ways_out;
 use std::process::ExitCode;
 
 use broken_sink::{a_full_disk_stops_requests, a_pipe_nobody_reads, requests_pass_where_they_may};
+use held_lines::long_targets_are_held_short;
 use integration::{suite, tests};
 use links::links_have_lines;
 use masked::nothing_secret_is_shown;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         a_full_disk_stops_requests,
         a_pipe_nobody_reads,
         requests_pass_where_they_may,
+        long_targets_are_held_short,
         a_file_that_is_moved_away,
     ])
 }

@@ -77,9 +77,10 @@ pub(crate) async fn files_that_others_may_read_are_warned_of(
     warns(&chain.client, READ, "connector-token", 1).await?;
     warns(&chain.client, READ, "sidecar-secret", 1).await?;
     warns(&chain.server, READ, "tls.key", 1).await?;
-    // The sidecar writes its token file anew at each start of the chain: it is as
-    // the tests' own umask makes it.
+    // Its files are written over, and keep their modes.
+    chain.restart_sidecar().await?;
     if let Some(sidecar) = &chain.sidecar {
+        warns(sidecar, READ, "sidecar.kubeconfig", 1).await?;
         // It is read when it is needed first.
         sidecar.admin_page("/readyz").await?;
         warns(sidecar, READ, "sa-token", 1).await?;

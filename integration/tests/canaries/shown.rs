@@ -25,6 +25,7 @@ use crate::planted::Canaries;
 use crate::requests::{Target, send_all};
 
 const SECRET_FILE: &str = "sidecar-secret";
+const AUDIT_LOG: &str = "audit.log";
 
 /// Everything at once at the most talkative level, through an HTTP proxy with a
 /// password.
@@ -74,10 +75,7 @@ pub(crate) async fn requests_show_nothing_in_json(environment: Arc<Environment>)
         let log = std::fs::read_to_string(service.log())?;
         canaries.must_not_be_in(&service.log().display().to_string(), &log)?;
     }
-    for service in [Some(&chain.server), chain.sidecar.as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for service in chain.services() {
         let environ = std::fs::read(format!("/proc/{}/environ", service.id()))?;
         canaries.must_not_be_in("an environment", &String::from_utf8_lossy(&environ))?;
     }
@@ -185,7 +183,14 @@ async fn in_text(environment: &Environment, level: &str) -> Result<()> {
     let owned = |arguments: &[&str]| arguments.iter().map(|one| (*one).to_owned()).collect();
     let server = start(
         "tunnel-server",
-        owned(&["--config", "server.yaml", "--dev", "dev"]),
+        owned(&[
+            "--config",
+            "server.yaml",
+            "--dev",
+            "dev",
+            "--audit-log",
+            AUDIT_LOG,
+        ]),
     )?;
     let address = printed(server.log(), "Listening on ").await?;
     let secret = format!("--secret-file={SECRET_FILE}");
@@ -238,6 +243,12 @@ async fn in_text(environment: &Environment, level: &str) -> Result<()> {
         let log = std::fs::read_to_string(process.log())?;
         canaries.must_not_be_in(&process.log().display().to_string(), &log)?;
     }
+    // All of it, as the server has ended.
+    let audited = std::fs::read_to_string(at(AUDIT_LOG))?;
+    canaries.must_not_be_in("the audit log's file", &audited)?;
+    let requests = audited.matches("\"event\":\"request\"").count();
+    println!("{requests} lines of the audit log's file were searched");
+    ensure!(requests > 15, "there is no audit log to search");
     Ok(())
 }
 

@@ -40,16 +40,27 @@ pub(crate) struct Connector {
 /// A connection after the server's answer to its handshake, and the status.
 pub(crate) async fn ask(
     stage: &Stage,
+    connection: Caller,
+    instance: String,
+    generation: u64,
+) -> Result<(Caller, u16)> {
+    ask_with(stage, connection, instance, generation, "").await
+}
+
+/// [`ask`], with more lines in the handshake's head.
+pub(crate) async fn ask_with(
+    stage: &Stage,
     mut connection: Caller,
     instance: String,
     generation: u64,
+    lines: &str,
 ) -> Result<(Caller, u16)> {
     let token = stage.evils_token.expose();
     connection
         .send(format!(
             "GET /tunnel/v1 HTTP/1.1\r\nHost: culvert.test\r\nConnection: Upgrade\r\nUpgrade: culvert\r\n\
              Authorization: Bearer {token}\r\nculvert-protocol: 1\r\nculvert-instance: {instance}\r\n\
-             culvert-generation: {generation}\r\nculvert-client-version: 6.6.6\r\n\r\n"
+             culvert-generation: {generation}\r\nculvert-client-version: 6.6.6\r\n{lines}\r\n"
         ))
         .await?;
     let head = connection.head().await?;

@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 use integration::chain::SOON;
 use integration::endure::amount;
 use integration::environment::Environment;
+use integration::server_config::new_token;
 use integration::wait::until;
+use tunnel_protocol::token::TokenKind;
 
-use crate::connector::{Connector, FROM, ask, gone};
+use crate::connector::{Connector, FROM, ask, ask_with, gone};
 use crate::stage::Stage;
 
 /// Links that one cluster may have: one token must not take all connections.
@@ -97,6 +99,21 @@ pub(crate) async fn new_instances_and_generations(environment: Arc<Environment>)
     let held = stage.meanwhile(again).await?;
     drop(held);
     gone(&stage).await?;
+    stage.end().await
+}
+
+/// Beside the good one, which stands first.
+pub(crate) async fn several_credentials(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let another = new_token(TokenKind::Connector);
+    for other in [another.expose(), stage.evils_token.expose(), "junk"] {
+        let connection = stage.chain.raw_caller_from(FROM, b"http/1.1").await?;
+        let line = format!("Authorization: Bearer {other}\r\n");
+        let asked = ask_with(&stage, connection, "evil-1".to_owned(), 1, &line);
+        let (_connection, status) = asked.await?;
+        ensure!(status == 400, "answered with {status}");
+    }
+    ensure!(links(&stage).await? == 0);
     stage.end().await
 }
 

@@ -13,6 +13,7 @@ mod headers;
 mod settings;
 mod silence;
 mod stage;
+mod trailers;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,9 @@ use control::{
 use floods::{floods_of_frames, floods_on_an_open_stream, floods_that_read_nothing};
 use frames::{broken_frames, goodbyes, what_is_no_http2};
 use goodbye::{what_had_a_body_is_told_as_broken, what_it_has_not_looked_at_goes_to_another_link};
-use handshakes::{a_thousand_at_once, half_open_handshakes, new_instances_and_generations};
+use handshakes::{
+    a_thousand_at_once, half_open_handshakes, new_instances_and_generations, several_credentials,
+};
 use headers::{
     header_blocks_over_the_limit, header_blocks_without_end, header_bombs, hints_that_are_bombs,
 };
@@ -37,6 +40,7 @@ use silence::{
     a_connector_that_never_answers, a_connector_that_never_reads, answers_that_trickle,
     small_frames_that_nobody_reads, uploads_that_are_answered_and_not_taken,
 };
+use trailers::forged_trailers;
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -74,5 +78,7 @@ fn main() -> ExitCode {
         a_thousand_at_once,
         half_open_handshakes,
         new_instances_and_generations,
+        several_credentials,
+        forged_trailers,
     ])
 }

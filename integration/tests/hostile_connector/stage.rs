@@ -115,17 +115,22 @@ impl Stage {
         )
     }
 
+    /// The victim's credential, as it is sent.
+    pub(crate) fn victims_bearer(&self) -> String {
+        format!("Bearer {}", self.victims_token.expose())
+    }
+
     /// The victim's request line, token and `lines`, for a connection byte by byte.
     pub(crate) fn raw_request(&self, method: &str, cluster: &str, lines: &str) -> String {
         format!(
-            "{method} /clusters/{cluster}/x HTTP/1.1\r\nHost: {BASE_DOMAIN}\r\nAuthorization: Bearer {}\r\n{lines}\r\n",
-            self.victims_token.expose()
+            "{method} /clusters/{cluster}/x HTTP/1.1\r\nHost: {BASE_DOMAIN}\r\nAuthorization: {}\r\n{lines}\r\n",
+            self.victims_bearer()
         )
     }
 
     /// The victim's request to `evil` as an HTTP/2 frame.
     pub(crate) fn request_over_http2(&self, stream: u32) -> Vec<u8> {
-        let token = format!("Bearer {}", self.victims_token.expose());
+        let token = self.victims_bearer();
         let fields = [
             (":method", "GET"),
             (":scheme", "https"),

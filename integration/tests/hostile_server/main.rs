@@ -25,7 +25,8 @@ use handshakes::{
 };
 use integration::{suite, tests};
 use requests::{
-    forged_markers, header_blocks_over_the_limit, requests_to_elsewhere, upgrades_by_odd_methods,
+    forged_markers, header_blocks_over_the_limit, request_ids_without_end, requests_to_elsewhere,
+    upgrades_by_odd_methods,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         forged_markers,
         upgrades_by_odd_methods,
         header_blocks_over_the_limit,
+        request_ids_without_end,
         floods_of_frames,
         resets_without_end,
         many_streams_at_once,

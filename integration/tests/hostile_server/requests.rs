@@ -255,6 +255,25 @@ pub(crate) async fn upgrades_by_odd_methods(environment: Arc<Environment>) -> Re
     stage.end().await
 }
 
+/// The id stands in each line of the log that is about the request.
+pub(crate) async fn request_ids_without_end(environment: Arc<Environment>) -> Result<()> {
+    const SHOWN: usize = 64;
+    let stage = Stage::set(&environment).await?;
+    let mut link = stage.server()?.link().await?;
+    let id = "i".repeat(60_000);
+    let stream = link.stream();
+    let request = with(&[("culvert-request-id", &id)]);
+    let sent = headers(stream, flag::END_STREAM, &request);
+    link.writer.send(sent).await?;
+    link.ended(stream).await?.context("the link has ended")?;
+    link.works().await?;
+    let log = std::fs::read_to_string(stage.chain.client.log())?;
+    anyhow::ensure!(log.contains(&id[..SHOWN]), "no line has an id");
+    anyhow::ensure!(!log.contains(&id[..=SHOWN]), "a line has all of the id");
+    drop(link);
+    stage.end().await
+}
+
 pub(crate) async fn header_blocks_over_the_limit(environment: Arc<Environment>) -> Result<()> {
     let stage = Stage::set(&environment).await?;
     let large = "x".repeat(1 << 20);

@@ -6,6 +6,7 @@ mod crowds;
 mod floods;
 mod limits;
 mod slow;
+mod targets;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ use local_kubernetes::Options;
 use slow::{
     a_first_line_that_crawls, a_hello_that_crawls, a_preface_that_never_comes, headers_without_end,
 };
+use targets::targets_that_look_like_tokens;
 
 fn main() -> ExitCode {
     let tests = tests![
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         a_hello_that_crawls,
         a_preface_that_never_comes,
         headers_without_end,
+        targets_that_look_like_tokens,
     ];
     // Most of them wait for a deadline.
     suite::run_sharing(Environment::new(Options::default()), Some(6), tests)

@@ -13,6 +13,7 @@ mod http2_bodies;
 mod http2_heads;
 mod http2_stream;
 mod requests;
+mod seed;
 mod stage;
 mod witness;
 

@@ -1,0 +1,41 @@
+//! Lines that wait for a disk with room.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use integration::environment::Environment;
+
+use crate::broken_sink::{FULL, call, metric, point_at, start};
+
+const REQUESTS: usize = 300;
+/// Of a target, near the longest that is taken.
+const BYTES: usize = 60_000;
+/// What all of them may make the server grow by, bytes: some KiB each, which is
+/// what a line shows at most, and what the connections have.
+const GROWTH: u64 = 8 * 1024 * 1024;
+
+pub(crate) async fn long_targets_are_held_short(environment: Arc<Environment>) -> Result<()> {
+    let chain = start(&environment, &["--audit-failure", "pass"], |log| {
+        point_at(log, FULL)
+    })
+    .await?;
+    let path = "/long".repeat(BYTES / 5);
+    let ask = async || {
+        ensure!(call(&chain, &path).await? == "no-link");
+        Ok(())
+    };
+    ask().await?;
+    let before = chain.server.resident_memory()?;
+    stream::iter(0..REQUESTS)
+        .map(|_| ask())
+        .buffer_unordered(8)
+        .try_collect::<()>()
+        .await?;
+    ensure!(metric(&chain, "failures_total").await? >= 1.0);
+    ensure!(metric(&chain, "unrecorded_total").await? == 0.0);
+    let grown = chain.server.resident_memory()?.saturating_sub(before);
+    println!("the server grew by {} KiB", grown / 1024);
+    ensure!(grown < GROWTH, "the server grew by {grown} bytes");
+    chain.stop().await
+}
