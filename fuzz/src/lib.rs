@@ -1,5 +1,5 @@
 //! What strangers send: callers, clusters, whoever stands between, and people
-//! who edit the configuration. Each target takes bytes and asserts what must hold
+//! who edit the configuration; and what logs show of it. Each target takes bytes and asserts what must hold
 //! whatever they are.
 //!
 //! `cargo xtask fuzz` runs them under libFuzzer; the tests replay `corpus/`.
