@@ -32,7 +32,11 @@ pub struct ServerConfig {
 pub fn no_limits() -> Value {
     let share = json!({ "requestsPerSecond": 0, "openRequests": 0 });
     json!({
-        "perAddress": { "unprovedConnections": 0, "failuresPerMinute": 0 },
+        "perAddress": {
+            "unprovedConnections": 0,
+            "unprovedRequestsPerMinute": 0,
+            "failuresPerMinute": 0,
+        },
         "perCaller": { "requestsPerSecond": 0, "openRequests": 0, "connections": 0 },
         "perCluster": share,
     })

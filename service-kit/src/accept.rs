@@ -21,12 +21,21 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// connection longest: an upgraded one outlives the task that served it.
 #[derive(Debug)]
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Whether no other one is free at this moment. The next connection's may be
+    /// taken already, by the loop that waits for it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.permit.semaphore().available_permits() == 0
+    }
 }
 
 impl From<OwnedSemaphorePermit> for Place {
     fn from(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: permit }
+        Self { permit }
     }
 }
 

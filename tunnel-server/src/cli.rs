@@ -90,6 +90,27 @@ pub struct RunArgs {
         value_name = "SECONDS"
     )]
     pub response_timeout_seconds: u64,
+    /// Public connections at once, links among them, where the system allows as many
+    /// open files. Further ones wait; half of them at most may be of those who have
+    /// not proved who they are
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_CONNECTIONS",
+        default_value_t = 20_000,
+        value_parser = clap::value_parser!(u32).range(2..=1 << 20),
+        value_name = "COUNT"
+    )]
+    pub connections: u32,
+    /// How long a connection may be open before somebody proves on it who they are,
+    /// with a token, seconds
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_PROVE_SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_name = "SECONDS"
+    )]
+    pub prove_seconds: u64,
     /// Where the audit log goes: a file, which is appended to, or - for standard
     /// output; see docs/audit.md
     #[arg(

@@ -51,6 +51,14 @@ label_values! {
 }
 
 label_values! {
+    /// Why a connection that had proved nothing was ended.
+    pub(crate) enum UnprovedEnd {
+        Late = "late",
+        CrowdedOut = "crowded-out",
+    }
+}
+
+label_values! {
     /// How a changed configuration was taken.
     pub(crate) enum Reload {
         Applied = "applied",
@@ -93,6 +101,9 @@ pub(crate) struct Metrics {
     pub(crate) audit: Counts,
     connections: Gauge,
     connections_refused: Counter,
+    unproved: Gauge,
+    unproved_ended: By<UnprovedEnd>,
+    unwritten: Counter,
     config_current: Gauge,
     certificate_current: Gauge,
     certificate_expires: Gauge,
@@ -104,6 +115,8 @@ impl Metrics {
         show_all(&self.requests, "outcome", outcomes);
         show_all(&self.bytes, "direction", Direction::ALL.iter().copied());
         show_all(&self.handshakes, "outcome", Handshake::ALL.iter().copied());
+        let ends = UnprovedEnd::ALL.iter().copied();
+        show_all(&self.unproved_ended, "reason", ends);
         show_all(&self.reloads, "outcome", Reload::ALL.iter().copied());
         self.config_current.set(1);
         self.register_certificate(registry);
@@ -168,6 +181,21 @@ impl Metrics {
             "Connections closed at once, as their address had too many that proved nothing",
             self.connections_refused.clone(),
         );
+        registry.register(
+            "tunnel_server_unproved_connections",
+            "Public connections now open that have not proved who they are",
+            self.unproved.clone(),
+        );
+        registry.register(
+            "tunnel_server_unproved_connections_ended",
+            "Connections ended as they had not proved in time who they are, or had to make room",
+            self.unproved_ended.clone(),
+        );
+        registry.register(
+            "tunnel_server_unproved_requests_unwritten",
+            "Requests and handshakes refused without a line of their own, as their address sent too many that proved nothing",
+            self.unwritten.clone(),
+        );
     }
 
     fn register_certificate(&self, registry: &mut Registry) {
@@ -207,6 +235,22 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// Of connections that have not proved anything.
+    pub(crate) fn unproved(&self) -> Gauge {
+        self.unproved.clone()
+    }
+
+    pub(crate) fn unproved_ended(&self, reason: UnprovedEnd) {
+        self.unproved_ended
+            .get_or_create(&[("reason", reason)])
+            .inc();
+    }
+
+    /// A request or handshake that has no line in the audit log.
+    pub(crate) fn unwritten(&self) {
+        self.unwritten.inc();
     }
 
     /// The budget for streams that stand still has looked at them.

@@ -29,9 +29,6 @@ use crate::listener;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 
-/// Public connections at once, where the system allows as many open files; further
-/// ones wait in the listener's backlog.
-const CONNECTIONS: usize = 20_000;
 /// Open files that are no public connection: listeners, the admin port, files that
 /// are read, the runtime's own.
 const OTHER_FILES: usize = 64;
@@ -66,6 +63,7 @@ pub struct Server {
     config: Config,
     certificate: Arc<ReloadingCertificate>,
     certificate_files: CertificateFiles,
+    connections: usize,
     tls: TlsAcceptor,
     listener: TcpListener,
     admin_listener: TcpListener,
@@ -107,6 +105,8 @@ impl Server {
         let store = Arc::new(FileStore::new(config.file.access.clone()));
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
         metrics.certificate(certificate.expires());
+        let connections = connections(config.connections);
+        let limits = Limits::new(config.file.limits, connections, metrics.unproved());
         let shared = Shared {
             store: store.clone(),
             registry: Arc::default(),
@@ -115,7 +115,7 @@ impl Server {
                 base: settings.base_domain.clone(),
                 extra,
             },
-            limits: Arc::new(Limits::new(config.file.limits)),
+            limits: Arc::new(limits),
             stalls: config.stalls.clone(),
             handshakes: Handshakes::default(),
             metrics,
@@ -125,6 +125,7 @@ impl Server {
             drain: config.drain,
             response_timeout: config.response_timeout,
             link_resets: config.link_resets,
+            prove_within: config.prove_within,
             spawner: tasks.spawner(),
             links_spawner: link_tasks.spawner(),
             public_port: settings.public_port.unwrap_or(address.port()),
@@ -135,6 +136,7 @@ impl Server {
             store,
             certificate,
             certificate_files,
+            connections,
             tls,
             admin_address: admin_listener.local_addr()?,
             listener,
@@ -208,9 +210,9 @@ impl Server {
         });
 
         let audit = shared.audit.clone();
-        side_tasks
-            .spawner()
-            .spawn(async move { audit.follow_hangups().await });
+        side_tasks.spawner().spawn(async move {
+            tokio::join!(audit.follow_hangups(), audit.follow_unwritten());
+        });
 
         let serving = shared.clone();
         let tls = self.tls;
@@ -219,7 +221,7 @@ impl Server {
         };
         let accepting = accept_loop(
             self.listener,
-            connections(),
+            self.connections,
             shared.spawner.clone(),
             shared.draining.clone(),
             serve,
@@ -253,10 +255,11 @@ impl Server {
 /// As many as there may be at once. The accept loop waits for one to end rather
 /// than run into the system's limit, where accepting fails and so does whatever
 /// else opens a file.
-fn connections() -> usize {
+fn connections(wanted: u32) -> usize {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let files = open_files::raise_limit();
-    let connections = files.saturating_sub(OTHER_FILES).clamp(1, CONNECTIONS);
-    if connections < CONNECTIONS {
+    let connections = files.saturating_sub(OTHER_FILES).clamp(1, wanted);
+    if connections < wanted {
         tracing::warn!(
             open_files = files,
             connections,

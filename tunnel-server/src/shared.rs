@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) response_timeout: Duration,
     /// Streams of a link that are reset before another takes its place.
     pub(crate) link_resets: usize,
+    /// For a connection.
+    pub(crate) prove_within: Duration,
     /// For callers' connections and upgraded streams.
     pub(crate) spawner: Spawner,
     /// For links, which outlive the last caller.

@@ -2,14 +2,18 @@
 //! others do.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use integration::chain::Chain;
+use anyhow::{Context, Result, ensure};
+use integration::chain::{Chain, SOON};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Response};
+use tokio::time::{sleep, timeout};
 
 /// Where bystanders call from.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+/// Between two of their requests.
+const PAUSE: Duration = Duration::from_millis(50);
 /// What they ask for: the API server answers it without looking anything up.
 pub(crate) const PATH: &str = "/version";
 
@@ -44,6 +48,28 @@ impl Bystander {
         let client = caller_from(chain, ADDRESS)?;
         client.get(&self.url).send().await?.error_for_status()?;
         Ok(())
+    }
+
+    /// Does something while both is so, again and again.
+    pub(crate) async fn meanwhile<T>(
+        &self,
+        chain: &Chain,
+        does: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let others = async {
+            loop {
+                let served = async {
+                    self.is_served().await?;
+                    self.is_let_in(chain).await
+                };
+                timeout(SOON, served).await.context("a bystander waits")??;
+                sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            done = does => done,
+            failed = others => failed,
+        }
     }
 
     /// Both, and the watch that was open at the start still is.

@@ -71,7 +71,7 @@ pub(crate) async fn more_resets_than_a_caller_needs(environment: Arc<Environment
         let stream = stream_of(number);
         [request(&chain, stream, flag::END_STREAM), reset(stream, 8)].concat()
     });
-    let end = flood(&chain, resets).await?;
+    let end = bystander.meanwhile(&chain, flood(&chain, resets)).await?;
     ensure!(end == Flood::Cut, "{end:?}");
     within_memory(&chain, before, "resets")?;
     bystander.leaves(&chain).await?;
@@ -92,7 +92,8 @@ pub(crate) async fn a_header_block_without_end(environment: Arc<Environment>) ->
     );
     for more in [empty, full] {
         let more = (0..frames()).map(|_| more.clone());
-        let end = flood(&chain, std::iter::once(first()).chain(more)).await?;
+        let blocks = flood(&chain, std::iter::once(first()).chain(more));
+        let end = bystander.meanwhile(&chain, blocks).await?;
         ensure!(end == Flood::Cut, "{end:?}");
     }
     within_memory(&chain, before, "header blocks")?;
@@ -122,10 +123,9 @@ pub(crate) async fn a_flood_of_frames(environment: Arc<Environment>) -> Result<(
     for (name, one) in floods {
         let before = chain.server.resident_memory()?;
         let many = std::iter::once(open.clone()).chain((0..frames()).map(|_| one.clone()));
-        let end = flood(&chain, many).await?;
-        println!("{name}: {end:?}");
+        let end = bystander.meanwhile(&chain, flood(&chain, many)).await;
+        println!("{name}: {:?}", end.context(name)?);
         within_memory(&chain, before, name)?;
-        bystander.is_served().await.context(name)?;
     }
     bystander.leaves(&chain).await?;
     chain.stop().await

@@ -17,13 +17,14 @@ use tunnel_protocol::token::TokenKind;
 use crate::bystander::{Bystander, PATH, caller_from};
 
 /// Sets one number; all others are no limit.
-async fn limit(chain: &mut Chain, whose: &str, what: &str, count: u32) -> Result<()> {
+pub(crate) async fn limit(chain: &mut Chain, whose: &str, what: &str, count: u32) -> Result<()> {
     let mut limits = no_limits();
     limits[whose][what] = json!(count);
     change(chain, limits).await
 }
 
-async fn change(chain: &mut Chain, limits: Value) -> Result<()> {
+/// All of them.
+pub(crate) async fn change(chain: &mut Chain, limits: Value) -> Result<()> {
     let reloads = r#"tunnel_server_config_reloads_total{outcome="applied"}"#;
     let before = chain.server.metric(reloads).await?;
     chain.config.limits = Some(limits);

@@ -4,9 +4,12 @@
 mod bystander;
 mod crowds;
 mod floods;
+mod h2_stranger;
 mod limits;
 mod slow;
+mod strangers;
 mod targets;
+mod unproved_requests;
 
 use std::process::ExitCode;
 
@@ -25,7 +28,15 @@ use local_kubernetes::Options;
 use slow::{
     a_first_line_that_crawls, a_hello_that_crawls, a_preface_that_never_comes, headers_without_end,
 };
+use strangers::{
+    connections_that_prove_nothing_end, refusals_that_nobody_takes,
+    strangers_who_stay_have_half_of_the_places, strangers_who_stay_leave_the_last_place_free,
+};
 use targets::targets_that_look_like_tokens;
+use unproved_requests::{
+    bad_handshakes_fill_no_log, many_refusals_fill_neither_disk_nor_log,
+    too_many_refusals_end_an_http2_connection,
+};
 
 fn main() -> ExitCode {
     let tests = tests![
@@ -46,6 +57,13 @@ fn main() -> ExitCode {
         a_preface_that_never_comes,
         headers_without_end,
         targets_that_look_like_tokens,
+        connections_that_prove_nothing_end,
+        refusals_that_nobody_takes,
+        strangers_who_stay_have_half_of_the_places,
+        strangers_who_stay_leave_the_last_place_free,
+        bad_handshakes_fill_no_log,
+        many_refusals_fill_neither_disk_nor_log,
+        too_many_refusals_end_an_http2_connection,
     ];
     // Most of them wait for a deadline.
     suite::run_sharing(Environment::new(Options::default()), Some(6), tests)

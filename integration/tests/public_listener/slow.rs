@@ -35,7 +35,8 @@ pub(crate) async fn a_hello_that_crawls(environment: Arc<Environment>) -> Result
         let (mut reader, mut writer) = stream.split();
         crawls(&mut reader, &mut writer).await
     };
-    try_join_all((0..SLOW_ONES).map(crawl)).await?;
+    let crowd = try_join_all((0..SLOW_ONES).map(crawl));
+    bystander.meanwhile(&chain, crowd).await?;
     println!(
         "closed after {:?}, of {HANDSHAKE_TIMEOUT:?}",
         started.elapsed()
@@ -88,7 +89,8 @@ pub(crate) async fn a_first_line_that_crawls(environment: Arc<Environment>) -> R
         writer.write_all(b"GET /").await?;
         crawls(&mut reader, &mut writer).await
     };
-    try_join_all((0..SLOW_ONES).map(crawl)).await?;
+    let crowd = try_join_all((0..SLOW_ONES).map(crawl));
+    bystander.meanwhile(&chain, crowd).await?;
     println!("closed after {:?}", started.elapsed());
     ensure!(started.elapsed() < AT_LAST);
     bystander.leaves(&chain).await?;
@@ -107,13 +109,13 @@ pub(crate) async fn a_preface_that_never_comes(environment: Arc<Environment>) ->
             caller.rest_within(AT_LAST).await
         }
     };
-    try_join_all([
+    let all = try_join_all([
         wait(b""),
         wait(b"PRI * HTTP/2.0\r\n"),
         // The preface and its settings, and then no request.
         wait(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
-    ])
-    .await?;
+    ]);
+    bystander.meanwhile(&chain, all).await?;
     println!("closed after {:?}", started.elapsed());
     bystander.leaves(&chain).await?;
     chain.stop().await
@@ -130,7 +132,8 @@ pub(crate) async fn headers_without_end(environment: Arc<Environment>) -> Result
         let caller = chain.raw_caller_from(FROM, b"http/1.1").await?;
         pours_headers(&chain, caller, LIMIT).await
     };
-    for answer in try_join_all((0..SLOW_ONES).map(pour)).await? {
+    let crowd = try_join_all((0..SLOW_ONES).map(pour));
+    for answer in bystander.meanwhile(&chain, crowd).await? {
         ensure!(
             answer.is_empty() || answer.starts_with("HTTP/1.1 431 "),
             "{answer}"

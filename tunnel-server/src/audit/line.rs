@@ -91,6 +91,17 @@ pub(super) struct LinkLine<'a> {
     pub(super) duration_ms: Option<u64>,
 }
 
+/// Requests of one address that have no line of their own.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UnwrittenLine<'a> {
+    pub(super) event: &'static str,
+    pub(super) time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<&'a str>,
+    pub(super) requests: u64,
+}
+
 /// RFC 3339 in UTC, always with milliseconds, so that lines sort as texts.
 pub(super) fn written(time: OffsetDateTime) -> String {
     let (date, clock) = (time.date(), time.time());
@@ -173,6 +184,12 @@ mod tests {
             ..LinkLine::default()
         };
         assert_eq!(fields(link), documented("## Links"));
+        let unwritten = UnwrittenLine {
+            address: some,
+            ..UnwrittenLine::default()
+        };
+        let heading = "## Strangers who send too much";
+        assert_eq!(fields(unwritten), documented(heading));
     }
 
     #[test]

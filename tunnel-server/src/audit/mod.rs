@@ -13,6 +13,7 @@ mod link_record;
 mod queue;
 mod record;
 mod sink;
+mod unwritten;
 mod writer;
 
 use std::path::PathBuf;

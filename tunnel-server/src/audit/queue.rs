@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::link_record::LinkEvent;
 use super::record::RequestEvent;
 use super::sink::{OpenError, Sink};
+use super::unwritten::{Unwritten, UnwrittenEvent};
 use super::writer::Writer;
 use super::{Counts, Log, OnFailure, Settings};
 
@@ -31,6 +32,7 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 pub(super) enum Entry {
     Request(Box<RequestEvent>),
     Link(Box<LinkEvent>),
+    Unwritten(Box<UnwrittenEvent>),
     /// The file may have another place now.
     Reopen,
     /// Nothing follows.
@@ -45,6 +47,7 @@ pub(crate) struct Audit {
     on_failure: OnFailure,
     is_file: bool,
     counts: Counts,
+    pub(super) unwritten: Unwritten,
 }
 
 /// A place in the queue. What is told there is written, or kept until it can be.
@@ -125,6 +128,7 @@ impl Audit {
             on_failure: settings.on_failure,
             is_file: matches!(settings.log, Log::File(_)),
             counts: counts.clone(),
+            unwritten: Unwritten::default(),
         })
     }
 
@@ -181,6 +185,7 @@ impl Audit {
 
     /// Waits until all that was told is written, but not forever.
     pub(crate) async fn finish(&self) {
+        self.tell_unwritten().await;
         let ended = async {
             drop(self.queue.send(Entry::End).await);
             self.queue.closed().await;

@@ -174,6 +174,16 @@ impl Record {
         self.because(reason);
     }
 
+    /// Whether its credential was accepted.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.facts.caller.is_some()
+    }
+
+    /// It has no line of its own.
+    pub(crate) fn unwritten(&mut self) {
+        self.slot = None;
+    }
+
     /// Why it ended as it did.
     pub(crate) fn because(&mut self, reason: &str) {
         self.facts.reason = Some(mask::text(reason));

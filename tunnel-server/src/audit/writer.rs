@@ -71,6 +71,7 @@ impl Writer {
         match entry {
             Entry::Request(event) => self.batch.push(&event.line()),
             Entry::Link(event) => self.batch.push(&event.line()),
+            Entry::Unwritten(event) => self.batch.push(&event.line()),
             // Done before each write.
             Entry::Reopen => {}
             Entry::End => return false,

@@ -14,6 +14,8 @@ pub(super) fn limits(reader: &mut Reader, root: &mut Section<'_>) -> LimitSettin
         let per_address = &mut settings.per_address;
         let connections = &mut per_address.unproved_connections;
         count(reader, address, "unprovedConnections", connections);
+        let requests = &mut per_address.unproved_requests_per_minute;
+        count(reader, address, "unprovedRequestsPerMinute", requests);
         let failures = &mut per_address.failures_per_minute;
         count(reader, address, "failuresPerMinute", failures);
     });
@@ -75,11 +77,12 @@ mod tests {
     #[test]
     fn what_is_not_there_stays_at_its_default() {
         let document = serde_json::json!({"limits": {
-            "perAddress": {"failuresPerMinute": 0},
+            "perAddress": {"failuresPerMinute": 0, "unprovedRequestsPerMinute": 9},
             "perCaller": {"requestsPerSecond": 7, "connections": 3},
         }});
         let mut expected = LimitSettings::default();
         expected.per_address.failures_per_minute = 0;
+        expected.per_address.unproved_requests_per_minute = 9;
         expected.per_caller.requests_per_second = 7;
         expected.caller_connections = 3;
         assert_eq!(read(document), (expected, Vec::new()));

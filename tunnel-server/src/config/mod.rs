@@ -30,6 +30,8 @@ pub struct Config {
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) link_resets: usize,
+    pub(crate) prove_within: Duration,
+    pub(crate) connections: u32,
     pub(crate) stalls: StallBudget,
 }
 
@@ -79,6 +81,8 @@ impl TryFrom<RunArgs> for Config {
             drain: Duration::from_secs(args.drain_seconds),
             response_timeout: Duration::from_secs(args.response_timeout_seconds),
             link_resets: args.link_resets,
+            prove_within: Duration::from_secs(args.prove_seconds),
+            connections: args.connections,
             stalls: stall_budget(args.stalled_mib),
         })
     }

@@ -122,6 +122,12 @@ impl GatewayError {
         }
     }
 
+    /// Whether the connection ends behind its open requests. HTTP/2 has no header
+    /// that says so.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(self, Self::Limit(limit) if limit.ends_connection())
+    }
+
     /// Seconds after which trying again is worth it. client-go waits and tries
     /// again on it, up to ten times: not where that is pointless.
     fn retry_after(&self) -> Option<u32> {
@@ -154,7 +160,7 @@ impl GatewayError {
                     HeaderValue::from_static("Bearer realm=\"culvert\""),
                 );
             }
-            Self::Limit(limit) if limit.ends_connection() => {
+            _ if self.ends_connection() => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // The rest of the connection cannot be trusted to be requests.

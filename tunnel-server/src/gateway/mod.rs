@@ -10,6 +10,7 @@ pub mod identity;
 mod location;
 mod no_switch;
 mod origin;
+mod refused;
 pub mod target;
 mod trailers;
 
@@ -17,7 +18,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
-use http_relay::{RelayBody, framing, mask, upgrade};
+use http_relay::{RelayBody, framing, upgrade};
 use hyper::body::Incoming;
 use tracing::Instrument;
 use tunnel_protocol::header::{REQUEST_ID, request_id};
@@ -32,6 +33,8 @@ use crate::{links, pages};
 use error::GatewayError;
 use no_switch::NoSwitch;
 use target::{ClusterTarget, Target};
+
+pub(crate) use refused::too_many;
 
 /// Answers one request of a public connection.
 pub(crate) async fn serve(
@@ -59,22 +62,27 @@ async fn route(
         .and_then(|()| Ok(Target::of(&request, &shared.hosts)?));
     match target {
         Ok(Target::Handshake) => links::accept(&shared, request, peer, id).await,
-        Ok(Target::Front) => pages::front(),
+        Ok(Target::Front) => match shared.limits.unproved_request(peer) {
+            Ok(()) => pages::front(),
+            Err(limit) => too_many(&shared, peer, limit, request.version()),
+        },
         Ok(Target::Cluster(target)) => {
             let path = (target.path.path(), target.path.query());
+            let version = request.version();
             let mut record = match record(&shared, &request, peer, id, path, true).await {
                 Ok(record) => record,
                 Err(error) => return unrecorded(&shared, &error),
             };
             match call(&shared, request, peer, id, &target, &mut record).await {
                 Ok(answer) => answer.finish(record),
-                Err(error) => refuse(&error, record),
+                Err(error) => refused::refuse(&shared, peer, error, record, version),
             }
         }
         Err(error) => {
+            let version = request.version();
             let path = as_asked(request.uri());
             match record(&shared, &request, peer, id, path, false).await {
-                Ok(record) => refuse(&error, record),
+                Ok(record) => refused::refuse(&shared, peer, error, record, version),
                 Err(error) => unrecorded(&shared, &error),
             }
         }
@@ -153,13 +161,4 @@ fn slowed(shared: &Shared, peer: &Peer, error: GatewayError) -> GatewayError {
         },
         _ => error,
     }
-}
-
-fn refuse(error: &GatewayError, mut record: Record) -> Response<RelayBody> {
-    let response = error.response();
-    let reason = mask::text(&error.to_string());
-    tracing::debug!(error = reason, "refused");
-    record.failed(error.decision(), &reason);
-    record.answered(Outcome::Failed(error.failure()), response.status());
-    response
 }

@@ -6,19 +6,26 @@ mod open;
 mod peer;
 mod rate;
 mod settings;
+mod strangers;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::gauge::Gauge;
+use service_kit::metrics::Counted;
 use thiserror::Error;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
 
-use address_block::AddressBlock;
-use rate::Rate;
+use address_block::Network;
+use peer::Unproved;
+use rate::{AddressRate, NETWORKS_SHARE, Rate};
+use strangers::Strangers;
 
+pub(crate) use address_block::AddressBlock;
 pub(crate) use open::{OpenCounts, OpenOne};
 pub(crate) use peer::{OpenConnection, Peer};
 pub(crate) use settings::{LimitSettings, Share};
@@ -31,6 +38,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Limits {
     current: ArcSwap<Current>,
     unproved: OpenCounts<AddressBlock>,
+    networks: OpenCounts<Network>,
+    strangers: Strangers,
+    strangers_open: Gauge,
     connections: OpenCounts<Arc<str>>,
     callers: OpenCounts<Arc<str>>,
     clusters: OpenCounts<ClusterName>,
@@ -40,7 +50,8 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 struct Current {
     settings: LimitSettings,
-    failures: Rate<AddressBlock>,
+    failures: AddressRate,
+    unproved: AddressRate,
     callers: Rate<Arc<str>>,
     clusters: Rate<ClusterName>,
 }
@@ -49,7 +60,8 @@ impl Current {
     fn new(settings: LimitSettings) -> Self {
         Self {
             settings,
-            failures: Rate::per_minute(settings.per_address.failures_per_minute),
+            failures: AddressRate::per_minute(settings.per_address.failures_per_minute),
+            unproved: AddressRate::per_minute(settings.per_address.unproved_requests_per_minute),
             callers: Rate::per_second(settings.per_caller.requests_per_second),
             clusters: Rate::per_second(settings.per_cluster.requests_per_second),
         }
@@ -60,10 +72,11 @@ impl Current {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum LimitReached {
     #[error("too many failed authentications from {address} (limits.perAddress.failuresPerMinute)")]
-    Failures {
-        address: std::net::IpAddr,
-        wait: Duration,
-    },
+    Failures { address: IpAddr, wait: Duration },
+    #[error(
+        "too many requests from {address} that prove nothing (limits.perAddress.unprovedRequestsPerMinute)"
+    )]
+    Unproved { address: IpAddr, wait: Duration },
     #[error("caller {0:?} has too many connections (limits.perCaller.connections)")]
     CallerConnections(Arc<str>),
     #[error("caller {caller:?} sends too many requests (limits.perCaller.requestsPerSecond)")]
@@ -84,6 +97,7 @@ impl LimitReached {
     pub(crate) fn retry_after(&self) -> u32 {
         let wait = match self {
             Self::Failures { wait, .. }
+            | Self::Unproved { wait, .. }
             | Self::CallerRate { wait, .. }
             | Self::ClusterRate { wait, .. } => *wait,
             Self::CallerConnections(_) | Self::CallerOpen(_) | Self::ClusterOpen(_) => {
@@ -97,7 +111,10 @@ impl LimitReached {
 
     /// Whether the connection it came over is to end.
     pub(crate) fn ends_connection(&self) -> bool {
-        matches!(self, Self::Failures { .. } | Self::CallerConnections(_))
+        matches!(
+            self,
+            Self::Failures { .. } | Self::Unproved { .. } | Self::CallerConnections(_)
+        )
     }
 }
 
@@ -113,10 +130,15 @@ pub(crate) struct Places {
 }
 
 impl Limits {
-    pub(crate) fn new(settings: LimitSettings) -> Self {
+    /// `places` is for all connections: those that prove nothing have half of them.
+    /// They are counted in `strangers_open`.
+    pub(crate) fn new(settings: LimitSettings, places: usize, strangers_open: Gauge) -> Self {
         Self {
             current: ArcSwap::from_pointee(Current::new(settings)),
             unproved: OpenCounts::default(),
+            networks: OpenCounts::default(),
+            strangers: Strangers::new(places / 2),
+            strangers_open,
             connections: OpenCounts::default(),
             callers: OpenCounts::default(),
             clusters: OpenCounts::default(),
@@ -131,7 +153,8 @@ impl Limits {
     }
 
     /// A new connection; nothing where its address has too many that have not
-    /// proved anything.
+    /// proved anything. Where all addresses together have too many, another one makes
+    /// room for it.
     pub(crate) fn connection(&self, address: SocketAddr, open: OpenConnection) -> Option<Peer> {
         let limit = self
             .current
@@ -139,18 +162,35 @@ impl Limits {
             .settings
             .per_address
             .unproved_connections;
-        let place = self.unproved.open(&address.ip().into(), limit)?;
-        Some(Peer::unproved(address, place, open))
+        let ip = address.ip();
+        let in_address = self.unproved.open(&ip.into(), limit)?;
+        let networks_limit = limit.saturating_mul(NETWORKS_SHARE);
+        let in_network = self.networks.open(&ip.into(), networks_limit)?;
+        let crowded_out = CancellationToken::new();
+        let last = open.place.is_last();
+        let counted = Unproved {
+            _address: in_address,
+            _network: in_network,
+            _stranger: self.strangers.enter(ip.into(), last, crowded_out.clone()),
+            _counted: Counted::new(&self.strangers_open),
+        };
+        Some(Peer::unproved(address, counted, crowded_out, open))
     }
 
     /// Counts an authentication that failed.
     pub(crate) fn failure(&self, peer: &Peer) -> Result<(), LimitReached> {
         let address = peer.address().ip();
-        self.current
-            .load()
-            .failures
-            .count(&address.into())
-            .map_err(|wait| LimitReached::Failures { address, wait })
+        let current = self.current.load();
+        let counted = current.failures.count(address);
+        counted.map_err(|wait| LimitReached::Failures { address, wait })
+    }
+
+    /// Counts a request that ended before its credential was accepted.
+    pub(crate) fn unproved_request(&self, peer: &Peer) -> Result<(), LimitReached> {
+        let address = peer.address().ip();
+        let current = self.current.load();
+        let counted = current.unproved.count(address);
+        counted.map_err(|wait| LimitReached::Unproved { address, wait })
     }
 
     /// A request of a caller who has proved who it is; so has the connection.
@@ -205,6 +245,7 @@ impl Limits {
             sleep(FORGET_EVERY).await;
             let current = self.current.load_full();
             current.failures.forget_the_idle();
+            current.unproved.forget_the_idle();
             current.callers.forget_the_idle();
             current.clusters.forget_the_idle();
         }
@@ -213,21 +254,20 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::metrics::gauge::Gauge;
-    use service_kit::metrics::Counted;
     use tokio::sync::Semaphore;
 
     use super::*;
 
     fn limits(settings: LimitSettings) -> Limits {
-        Limits::new(settings)
+        Limits::new(settings, 100, Gauge::default())
     }
 
     fn peer(limits: &Limits) -> Option<Peer> {
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let place = Arc::new(Semaphore::new(2)).try_acquire_owned().unwrap();
         let open = OpenConnection {
-            _place: place.into(),
+            place: place.into(),
             _counted: Counted::new(&Gauge::default()),
+            closing: CancellationToken::new(),
         };
         limits.connection(([192, 0, 2, 1], 1).into(), open)
     }
@@ -240,7 +280,9 @@ mod tests {
         let limits = limits(settings);
         let first = peer(&limits).unwrap();
         assert!(peer(&limits).is_none());
+        assert_eq!(limits.strangers_open.get(), 1);
         drop(limits.caller(&first, &"ci".into()).unwrap());
+        assert_eq!(limits.strangers_open.get(), 0);
         let second = peer(&limits).unwrap();
         assert!(matches!(
             limits.caller(&second, &"ci".into()),

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use service_kit::accept::Place;
 use service_kit::metrics::Counted as CountedInGauge;
+use tokio_util::sync::CancellationToken;
 
-use super::address_block::AddressBlock;
+use super::address_block::{AddressBlock, Network};
 use super::open::OpenOne;
+use super::strangers::Stranger;
 
 /// A public connection's other end. It counts against its address until it has
 /// proved who it is, and against that caller from then on.
@@ -15,23 +17,37 @@ use super::open::OpenOne;
 pub(crate) struct Peer {
     address: SocketAddr,
     counted: Mutex<Counted>,
-    _open: OpenConnection,
+    proved: CancellationToken,
+    crowded_out: CancellationToken,
+    open: OpenConnection,
 }
 
 /// What an open connection takes; upgraded ones and links hold it to their end.
 #[derive(Debug)]
 pub(crate) struct OpenConnection {
     /// Of the listener.
-    pub(crate) _place: Place,
+    pub(crate) place: Place,
     /// In the metrics.
     pub(crate) _counted: CountedInGauge,
+    /// Cancelled when it is to end as soon as its open requests have.
+    pub(crate) closing: CancellationToken,
+}
+
+/// What a connection that has not proved anything counts against.
+#[derive(Debug)]
+pub(super) struct Unproved {
+    pub(super) _address: OpenOne<AddressBlock>,
+    pub(super) _network: OpenOne<Network>,
+    pub(super) _stranger: Stranger,
+    /// In the metrics.
+    pub(super) _counted: CountedInGauge,
 }
 
 #[derive(Debug)]
 enum Counted {
     /// Held, not read: dropped with the connection, or at the proof.
     #[expect(dead_code, reason = "counts until it is dropped")]
-    Address(OpenOne<AddressBlock>),
+    Unproved(Unproved),
     #[expect(dead_code, reason = "counts until it is dropped")]
     Caller(OpenOne<Arc<str>>),
     /// A link's: counted among its cluster's.
@@ -41,13 +57,16 @@ enum Counted {
 impl Peer {
     pub(super) fn unproved(
         address: SocketAddr,
-        place: OpenOne<AddressBlock>,
+        counted: Unproved,
+        crowded_out: CancellationToken,
         open: OpenConnection,
     ) -> Self {
         Self {
             address,
-            counted: Mutex::new(Counted::Address(place)),
-            _open: open,
+            counted: Mutex::new(Counted::Unproved(counted)),
+            proved: CancellationToken::new(),
+            crowded_out,
+            open,
         }
     }
 
@@ -59,9 +78,10 @@ impl Peer {
     /// one's connections. Returns whether there was one.
     pub(super) fn proved_as(&self, place: impl FnOnce() -> Option<OpenOne<Arc<str>>>) -> bool {
         let mut counted = self.lock();
-        if matches!(*counted, Counted::Address(_)) {
+        if matches!(*counted, Counted::Unproved(_)) {
             let Some(place) = place() else { return false };
             *counted = Counted::Caller(place);
+            self.proved.cancel();
         }
         true
     }
@@ -69,6 +89,27 @@ impl Peer {
     /// It becomes a link.
     pub(crate) fn proved_as_connector(&self) {
         *self.lock() = Counted::Link;
+        self.proved.cancel();
+    }
+
+    /// Once it has proved who it is.
+    pub(crate) async fn proved(&self) {
+        self.proved.cancelled().await;
+    }
+
+    /// Once it has to make room for others, having proved nothing.
+    pub(crate) async fn crowded_out(&self) {
+        self.crowded_out.cancelled().await;
+    }
+
+    /// Takes no further requests, and ends behind the open ones.
+    pub(crate) fn close(&self) {
+        self.open.closing.cancel();
+    }
+
+    /// See [`Self::close`].
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.open.closing
     }
 
     fn lock(&self) -> MutexGuard<'_, Counted> {

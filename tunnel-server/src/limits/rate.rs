@@ -1,11 +1,14 @@
 //! Rates by key: GCRA, as `governor` has it.
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::address_block::{AddressBlock, Network};
 
 /// At most so many in a time, each key for itself.
 #[derive(Debug)]
@@ -51,6 +54,37 @@ impl<K: Clone + Eq + Hash> Rate<K> {
     }
 }
 
+/// What addresses may do: each block, and a network of blocks some times as much.
+#[derive(Debug)]
+pub(super) struct AddressRate {
+    blocks: Rate<AddressBlock>,
+    networks: Rate<Network>,
+}
+
+impl AddressRate {
+    /// As [`Rate::per_minute`].
+    pub(super) fn per_minute(count: u32) -> Self {
+        Self {
+            blocks: Rate::per_minute(count),
+            networks: Rate::per_minute(count.saturating_mul(NETWORKS_SHARE)),
+        }
+    }
+
+    /// As [`Rate::count`].
+    pub(super) fn count(&self, address: IpAddr) -> Result<(), Duration> {
+        self.blocks.count(&address.into())?;
+        self.networks.count(&address.into())
+    }
+
+    pub(super) fn forget_the_idle(&self) {
+        self.blocks.forget_the_idle();
+        self.networks.forget_the_idle();
+    }
+}
+
+/// How many times what one block may take its whole network may.
+pub(super) const NETWORKS_SHARE: u32 = 4;
+
 const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 #[cfg(test)]
@@ -66,6 +100,18 @@ mod tests {
         let wait = rate.count(&"a").unwrap_err();
         assert!(wait <= Duration::from_millis(500), "{wait:?}");
         rate.count(&"b").unwrap();
+    }
+
+    #[test]
+    fn a_network_of_many_blocks_is_limited_too() {
+        let rate = AddressRate::per_minute(1);
+        let address = |block: u16| IpAddr::from([0x2001, 0xdb8, 0, block, 0, 0, 0, 1]);
+        for block in 0..4 {
+            rate.count(address(block)).unwrap();
+        }
+        rate.count(address(4)).unwrap_err();
+        rate.count([0x2001, 0xdb8, 1, 4, 0, 0, 0, 1].into())
+            .unwrap();
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tunnel_protocol::{ClusterName, Failure};
 use super::keeper::{Accepted, keep};
 use crate::access::{Cluster, StoreError};
 use crate::audit::{LinkRecord, Unavailable};
+use crate::gateway::too_many;
 use crate::limits::{OpenCounts, OpenOne, Peer};
 use crate::metrics::Handshake;
 use crate::shared::Shared;
@@ -58,15 +59,24 @@ pub(crate) async fn accept(
     peer: &Arc<Peer>,
     id: &HeaderValue,
 ) -> Response<RelayBody> {
+    let version = request.version();
     let Ok(mut record) = LinkRecord::start(&shared.audit, id, peer.address()).await else {
         shared.metrics.handshake(Handshake::Shed);
-        return refused(Refusal::Busy, &Unavailable.to_string());
+        return answer(Refusal::Busy, &Unavailable.to_string());
     };
-    match check(shared, &request)
-        .await
-        .map_err(|refused| slowed(shared, peer, refused))
-    {
-        Ok((hello, token, cluster, place)) => {
+    let proved = match prove(shared, &request).await {
+        Ok(proved) => proved,
+        Err(refused) => return unproved(shared, peer, record, refused, version),
+    };
+    match place(shared, proved) {
+        Ok((
+            Proved {
+                hello,
+                token,
+                cluster,
+            },
+            place,
+        )) => {
             shared.metrics.handshake(Handshake::Accepted);
             peer.proved_as_connector();
             let id = shared.next_link_id();
@@ -86,17 +96,44 @@ pub(crate) async fn accept(
                 .spawn(keep(shared.clone(), upgrade, accepted, record).instrument(span));
             switching()
         }
-        Err(Refused(refusal, message)) => {
-            shared.metrics.handshake(if refusal.is_final() {
-                Handshake::Refused
-            } else {
-                Handshake::Shed
-            });
-            tracing::info!(refusal = refusal.code(), message, "handshake refused");
-            record.refused(refusal.code(), &message);
-            refused(refusal, &message)
+        Err(refused) => refuse(shared, record, &refused),
+    }
+}
+
+/// An address may have only so many that are written down.
+fn unproved(
+    shared: &Shared,
+    peer: &Peer,
+    record: LinkRecord,
+    refused: Refused,
+    version: Version,
+) -> Response<RelayBody> {
+    let refused = slowed(shared, peer, refused);
+    match shared.limits.unproved_request(peer) {
+        Ok(()) => refuse(shared, record, &refused),
+        Err(limit) => {
+            shared.metrics.handshake(Handshake::Shed);
+            let mut response = too_many(shared, peer, limit, version);
+            mark_answer(response.headers_mut(), Some(Refusal::Busy));
+            response
         }
     }
+}
+
+fn refuse(shared: &Shared, record: LinkRecord, refused: &Refused) -> Response<RelayBody> {
+    let Refused(refusal, message) = refused;
+    shared.metrics.handshake(if refusal.is_final() {
+        Handshake::Refused
+    } else {
+        Handshake::Shed
+    });
+    tracing::info!(
+        refusal = refusal.code(),
+        reason = message,
+        "handshake refused"
+    );
+    record.refused(refusal.code(), message);
+    answer(*refusal, message)
 }
 
 /// A token that is not known counts as a failure of its address, which may have
@@ -111,10 +148,14 @@ fn slowed(shared: &Shared, peer: &Peer, refused: Refused) -> Refused {
     }
 }
 
-async fn check(
-    shared: &Shared,
-    request: &Request<Incoming>,
-) -> Result<(Hello, Token, Arc<Cluster>, LinksPlace), Refused> {
+/// A connector whose token is known.
+struct Proved {
+    hello: Hello,
+    token: Token,
+    cluster: Arc<Cluster>,
+}
+
+async fn prove(shared: &Shared, request: &Request<Incoming>) -> Result<Proved, Refused> {
     let malformed = |message: &str| Refused(Refusal::Malformed, message.to_owned());
     let headers = request.headers();
     let asks = request.method() == Method::GET
@@ -165,6 +206,16 @@ async fn check(
         .await
         .map_err(busy)?
         .ok_or_else(unknown)?;
+    Ok(Proved {
+        hello,
+        token,
+        cluster,
+    })
+}
+
+/// Whether it may have a link.
+fn place(shared: &Shared, proved: Proved) -> Result<(Proved, LinksPlace), Refused> {
+    let Proved { hello, cluster, .. } = &proved;
     if let Some(named) = &hello.subdomain
         && *named != cluster.name
     {
@@ -181,7 +232,7 @@ async fn check(
             let message = format!("cluster {} has {LINKS_PER_CLUSTER} links", cluster.name);
             Refused(Refusal::Busy, message)
         })?;
-    Ok((hello, token, cluster, place))
+    Ok((proved, place))
 }
 
 fn switching() -> Response<RelayBody> {
@@ -194,7 +245,7 @@ fn switching() -> Response<RelayBody> {
     response
 }
 
-fn refused(refusal: Refusal, message: &str) -> Response<RelayBody> {
+fn answer(refusal: Refusal, message: &str) -> Response<RelayBody> {
     let failure = match refusal {
         Refusal::Malformed | Refusal::Version => Failure::BadRequest,
         Refusal::Token => Failure::Unauthenticated,
