@@ -165,7 +165,18 @@ pub struct RawUpstream {
 
 impl RawUpstream {
     pub async fn bind() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::of(TcpListener::bind("127.0.0.1:0").await?)
+    }
+
+    /// One whose kernel takes next to nothing that is not read.
+    pub async fn bind_with_little_room() -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        Self::of(socket.listen(16)?)
+    }
+
+    fn of(listener: TcpListener) -> Result<Self> {
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }

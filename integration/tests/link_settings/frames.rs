@@ -1,9 +1,10 @@
 //! DATA frames as small as they can be.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::StreamExt;
 use http::Method;
 use integration::chain::{ChainOptions, SOON};
@@ -11,6 +12,7 @@ use integration::endure::amount;
 use integration::environment::Environment;
 use integration::http_version::HttpVersion;
 use integration::raw_http::RawUpstream;
+use integration::service::Service;
 use integration::wait::until;
 
 use tokio::time::timeout;
@@ -97,39 +99,97 @@ pub(crate) async fn empty_ones(environment: Arc<Environment>) -> Result<()> {
 /// Milliseconds for each hundred frames in a debug build.
 const LONG: Duration = Duration::from_secs(300);
 
+/// For so long processes that rest do nothing.
+const QUIET: Duration = Duration::from_secs(1);
+/// Frames that stand still.
+const FRAMES: usize = 150_000;
+
 /// What h2 would hold of these frames is 38 MiB and more.
 const GROWTH: u64 = 24 << 20;
+/// Sent before them, in frames of an ordinary size, bytes.
+const BULK: usize = 11 << 18;
 /// A frame of 7 bytes, as a chunk of HTTP/1.1.
 const CHUNK: &str = "7\r\nseven b\r\n";
 
 /// A window counts bytes; h2 holds 257 more for each frame. Those that nobody takes
-/// are put together instead, and whoever goes on for all that is cut. For a debug
-/// build that is a minute's work, and the code is that of answers: in the long form.
+/// are put together instead. Whoever goes on for all that is cut, which for a debug
+/// build is a minute's work: in the long form.
 pub(crate) async fn of_uploads_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
-    if amount(0, 1) == 0 {
-        return Ok(());
-    }
-    let stage = Stage::set(&environment).await?;
-    let before = stage.chain.client.resident_memory()?;
-    let mut caller = stage.chain.raw_caller().await?;
+    let upstream = RawUpstream::bind_with_little_room().await?;
+    let options = ChainOptions {
+        upstream: Some(upstream.address),
+        ..ChainOptions::bare()
+    };
+    let chain = environment.chain_with(options).await?;
+    let before = chain.client.resident_memory()?;
+    let mut caller = chain.raw_caller().await?;
     let chunked = "Transfer-Encoding: chunked\r\n";
-    let head = stage.chain.raw_head(false, "POST", "/sink", chunked);
-    caller.send(head).await?;
+    caller
+        .send(chain.raw_head(false, "POST", "/", chunked))
+        .await?;
+    let (mut connection, _) = upstream.request().await?;
+    // Fills what the client's kernel takes, and leaves most of the window.
+    for _ in 0..BULK >> 16 {
+        caller
+            .send([&b"10000\r\n"[..], &[0; 1 << 16], b"\r\n"].concat())
+            .await?;
+    }
     let chunks = CHUNK.repeat(1000);
-    let pouring = async { while caller.send(&chunks).await.is_ok() {} };
-    timeout(LONG, pouring).await.context("nobody cuts it")?;
-    let cut = "tunnel_client_stalled_streams_cut_total";
-    tells(&stage.chain.client, cut, 1.0).await?;
-    let grown = stage.chain.client.peak_memory()?.saturating_sub(before);
+    let until_cut = amount(0, 1) == 1;
+    if until_cut {
+        let pouring = async { while caller.send(&chunks).await.is_ok() {} };
+        timeout(LONG, pouring).await.context("nobody cuts it")?;
+        let cut = "tunnel_client_stalled_streams_cut_total";
+        tells(&chain.client, cut, 1.0).await?;
+    } else {
+        for _ in 0..FRAMES / 1000 {
+            caller.send(&chunks).await?;
+        }
+        caller.send("0\r\n\r\n").await?;
+        // Then all of them are in the client.
+        rest(&[&chain.server, &chain.client]).await?;
+    }
+    let grown = chain.client.peak_memory()?.saturating_sub(before);
     println!("an upload: tunnel-client grew by {} MiB", grown >> 20);
     ensure!(grown < GROWTH, "{} MiB", grown >> 20);
-    Caller::connect(&stage.chain).await?.is_served().await?;
-    drop(caller);
-    stage.strike().await
+    if !until_cut {
+        // And nothing of it is lost.
+        let (mut came, mut end) = (0, Vec::new());
+        while !end.ends_with(b"\r\n0\r\n\r\n") {
+            let more = connection.some().await?;
+            came += more.iter().filter(|byte| **byte == b'v').count();
+            end = [&end, &more[..]].concat();
+            end.drain(..end.len().saturating_sub(7));
+        }
+        ensure!(came == FRAMES, "{came} of {FRAMES} frames came");
+    }
+    drop((caller, connection));
+    chain.linked().await?;
+    chain.stop().await
+}
+
+/// Waits until processes have nothing to do any more.
+async fn rest(services: &[&Service]) -> Result<()> {
+    let used = || {
+        services
+            .iter()
+            .map(|service| service.processor_time())
+            .sum()
+    };
+    let last: Mutex<(Duration, Instant)> = Mutex::new((Duration::ZERO, Instant::now()));
+    until("the end of the work", LONG, || async {
+        let used: Result<Duration> = used();
+        let (used, mut last) = (used?, last.lock().map_err(|_| anyhow!("a panic"))?);
+        // Timers and pings are no work.
+        if used > last.0 + Duration::from_millis(50) {
+            *last = (used, Instant::now());
+        }
+        Ok((last.1.elapsed() > QUIET).then_some(()))
+    })
+    .await
 }
 
 pub(crate) async fn of_answers_that_nobody_takes(environment: Arc<Environment>) -> Result<()> {
-    const FRAMES: usize = 150_000;
     let upstream = RawUpstream::bind().await?;
     let options = ChainOptions {
         upstream: Some(upstream.address),
