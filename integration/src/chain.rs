@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_kubernetes::process::Spawner;
+use serde_json::Value;
 use tempfile::TempDir;
 use tunnel_protocol::token::{Token, TokenKind};
 
@@ -41,6 +42,8 @@ pub struct ChainOptions {
     /// Environment variables of tunnel-client's.
     pub client_variables: Vec<(String, String)>,
     pub server_arguments: Vec<String>,
+    /// The server's limits from its start on, if not the defaults.
+    pub limits: Option<Value>,
 }
 
 /// The sidecar's API server.
@@ -87,6 +90,7 @@ impl Chain {
         )?;
 
         let mut config = ServerConfig::new(BASE_DOMAIN, "127.0.0.1:0");
+        config.limits.clone_from(&options.limits);
         config.cluster(CLUSTER, &[&connector_token]);
         config.caller(CALLER, &[CLUSTER], &[&access_token]);
         config.write(&folder.path().join("server.yaml"))?;

@@ -5,6 +5,7 @@ use integration::chain::{Chain, ChainOptions};
 use integration::environment::Environment;
 use integration::neighbour;
 use integration::raw_http::{Caller, RawUpstream};
+use integration::server_config::no_limits;
 use integration::service::Service;
 use serde_json::Value;
 
@@ -32,6 +33,8 @@ impl Stage {
         let (prod, other) = (RawUpstream::bind().await?, RawUpstream::bind().await?);
         let options = ChainOptions {
             upstream: Some(prod.address),
+            // What is refused here comes all from one address.
+            limits: Some(no_limits()),
             ..ChainOptions::bare()
         };
         let mut chain = environment.chain_with(options).await?;

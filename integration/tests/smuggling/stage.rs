@@ -9,6 +9,7 @@ use integration::http_version::HttpVersion;
 use integration::http1::{self, Response};
 use integration::played_cluster::OWN_TOKEN;
 use integration::raw_http::{Caller, Ended};
+use integration::server_config::no_limits;
 use reqwest::Client;
 
 use crate::witness::Witness;
@@ -33,6 +34,8 @@ impl Stage {
         let witness = Witness::start().await?;
         let options = ChainOptions {
             upstream: Some(witness.address),
+            // What is refused here comes all from one address.
+            limits: Some(no_limits()),
             ..ChainOptions::bare()
         };
         Self::new(environment.chain_with(options).await?, witness)
@@ -49,6 +52,8 @@ impl Stage {
         };
         let options = ChainOptions {
             api_server: Some(api_server),
+            // What is refused here comes all from one address.
+            limits: Some(no_limits()),
             ..ChainOptions::bare()
         };
         Self::new(environment.chain_with(options).await?, witness)
