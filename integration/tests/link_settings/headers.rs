@@ -271,10 +271,13 @@ pub(crate) async fn heads_have_a_bound(environment: Arc<Environment>) -> Result<
             "/silence" => (503, "link-full"),
             _ => (502, "bad-answer"),
         };
-        ensure!(refused.status() == status, "{path}: {}", refused.status());
-        let said = refused.headers().get("culvert-error").cloned();
+        let told = (
+            refused.status().as_u16(),
+            refused.headers().get("culvert-error").cloned(),
+        );
         let cause = text(refused.into_body()).await?;
-        ensure!(said.is_some_and(|said| said == code), "{path}: {cause}");
+        let is_so = told.0 == status && told.1.is_some_and(|said| said == code);
+        ensure!(is_so, "{path}: {} {cause}", told.0);
         // Those that have room are not touched.
         until("as many as have room", SOON, || async {
             Ok((stage.stub.seen.open() + 1 >= room).then_some(()))
