@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::lazy;
 use http::HeaderValue;
 use http_relay::raw_targets::RawTargets;
 use hyper::server::conn::http1;
@@ -47,23 +49,25 @@ where
     let stop = proxy.ending.closing.clone();
     let (first, mut turns) = (workers[0].clone(), (0..workers.len()).cycle());
     let serve = move |stream: L::Stream, peer: L::Peer, place: Place| {
-        let worker = turns.next().unwrap_or_default();
         let here = Here {
             http: http.clone(),
             proxy: proxy.clone(),
             place,
-            worker,
+            worker: turns.next().unwrap_or_default(),
         };
-        if worker == 0 {
+        if here.worker == 0 {
             return Either::Left(here.serve(stream, peer));
         }
-        let moved = stream.detach();
-        workers[worker].spawn(async move {
-            match moved.and_then(Movable::attach) {
-                Ok(stream) => here.serve::<L::Stream>(stream, peer).await,
-                Err(error) => tracing::warn!(?peer, %error, "cannot serve a connection"),
+        let (worker, moved) = (here.worker, stream.detach());
+        // On the worker: there it joins its runtime.
+        let there = lazy(move |_| match moved.and_then(L::Stream::attach) {
+            Ok(stream) => Either::Left(here.serve(stream, peer)),
+            Err(error) => {
+                tracing::warn!(?peer, %error, "cannot serve a connection");
+                Either::Right(ready(()))
             }
         });
+        workers[worker].spawn(there.flatten());
         Either::Right(ready(()))
     };
     accept_loop(listener, CONNECTIONS, first, stop, serve).await;
@@ -78,18 +82,26 @@ struct Here {
 }
 
 impl Here {
-    async fn serve<S>(self, stream: S, peer: impl Peer)
+    /// Not an `async` function, nor is what it calls: each would hold the connection
+    /// once more, for as long as a watch lasts.
+    fn serve<S>(self, stream: S, peer: impl Peer) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if let Err(error) = self.connection(stream, peer.ip()).await {
-            let error = http_relay::body::error_chain(&error);
-            tracing::debug!(?peer, error, "connection ended");
-        }
+        self.connection(stream, peer.ip()).map(move |ended| {
+            if let Err(error) = ended {
+                let error = http_relay::body::error_chain(&error);
+                tracing::debug!(?peer, error, "connection ended");
+            }
+        })
     }
 
     /// To the end of its HTTP. Where it is upgraded its place goes with what joins it.
-    async fn connection<S>(self, stream: S, ip: Option<IpAddr>) -> Result<(), hyper::Error>
+    fn connection<S>(
+        self,
+        stream: S,
+        ip: Option<IpAddr>,
+    ) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -113,7 +125,7 @@ impl Here {
             // quiet watch gives back its 2.7 kB.
             Box::pin(proxy.clone().serve(request, caller))
         });
-        serve_http1(&http, TokioIo::new(io), service, &closing).await
+        serve_http1(&http, TokioIo::new(io), service, &closing)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Serves HTTP on one connection until it ends, or is told to drain.
 
-use std::pin::pin;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_relay::RelayBody;
@@ -8,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::HttpService;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::tasks::Spawner;
 
@@ -34,22 +35,20 @@ pub type RelayResponse = Response<RelayBody>;
 ///
 /// # Errors
 /// Of the connection; the peer's going away is one of them.
-pub async fn serve_http1<I, S>(
+pub fn serve_http1<I, S>(
     builder: &http1::Builder,
     io: I,
     service: S,
     drain: &CancellationToken,
-) -> Result<(), hyper::Error>
+) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<I, S>
 where
     I: Read + Write + Unpin + Send + 'static,
     S: RelayService,
 {
-    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    Serving {
+        connection: builder.serve_connection(io, service).with_upgrades(),
+        drain: Some(drain.clone().cancelled_owned()),
     }
-    connection.await
 }
 
 /// Serves HTTP/2. On `drain` no new streams are taken, and the connection ends
@@ -57,21 +56,71 @@ where
 ///
 /// # Errors
 /// Of the connection; the peer's going away is one of them.
-pub async fn serve_http2<I, S>(
+pub fn serve_http2<I, S>(
     builder: &http2::Builder<Spawner>,
     io: I,
     service: S,
     drain: &CancellationToken,
-) -> Result<(), hyper::Error>
+) -> impl Future<Output = Result<(), hyper::Error>> + Send + use<I, S>
 where
     I: Read + Write + Unpin + Send + 'static,
     S: RelayService,
     S::Future: 'static,
 {
-    let mut connection = pin!(builder.serve_connection(io, service));
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    Serving {
+        connection: builder.serve_connection(io, service),
+        drain: Some(drain.clone().cancelled_owned()),
     }
-    connection.await
+}
+
+/// A connection that can be told to end.
+trait Drains: Future<Output = Result<(), hyper::Error>> {
+    fn drain(self: Pin<&mut Self>);
+}
+
+impl<I, S> Drains for http1::UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: RelayService,
+{
+    fn drain(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Drains for http2::Connection<I, S, Spawner>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: RelayService,
+    S::Future: 'static,
+{
+    fn drain(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// To the end of a connection. An `async` function would hold it twice, and what it
+    /// is made of besides.
+    struct Serving<C> {
+        #[pin]
+        connection: C,
+        #[pin]
+        drain: Option<WaitForCancellationFutureOwned>,
+    }
+}
+
+impl<C: Drains> Future for Serving<C> {
+    type Output = Result<(), hyper::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(drain) = this.drain.as_mut().as_pin_mut()
+            && drain.poll(context).is_ready()
+        {
+            this.connection.as_mut().drain();
+            this.drain.set(None);
+        }
+        this.connection.poll(context)
+    }
 }
