@@ -20,6 +20,9 @@ use super::{Counts, Log, OnFailure, Settings};
 /// Lines that are to come or wait to be written: open requests and links, two for
 /// each link. Only what waits takes memory, a kilobyte a line.
 const SLOTS: usize = 65_536;
+/// Of them, those that no further stream may take: a few callers with thousands of
+/// watches each would keep everybody else out, links included.
+const NOT_FOR_STREAMS: usize = SLOTS / 4;
 /// How long a request waits for a slot.
 const WAIT: Duration = Duration::from_millis(250);
 /// A write that takes this long is taken for one that never ends. Far above what a
@@ -150,6 +153,19 @@ impl Audit {
         })
     }
 
+    /// A slot for the line that says that a stream has started. The stream keeps the one
+    /// for its end as long as it lasts.
+    ///
+    /// # Errors
+    /// [`Unavailable`], also where streams have all that they may.
+    pub(crate) async fn stream_slot(&self) -> Result<Slot, Unavailable> {
+        if self.on_failure == OnFailure::Refuse && self.queue.capacity() < NOT_FOR_STREAMS {
+            self.counts.unavailable();
+            return Err(Unavailable);
+        }
+        self.slot().await
+    }
+
     async fn place(&self) -> Option<mpsc::OwnedPermit<Entry>> {
         if !self.health.is_well() {
             // Where requests pass, their lines are kept as long as there is room.
@@ -212,6 +228,24 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn streams_leave_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            log: Log::File(folder.path().join("audit")),
+            on_failure: OnFailure::Refuse,
+        };
+        let audit = Audit::start(&settings, &Counts::default()).unwrap();
+        let mut held = Vec::new();
+        while let Ok(slot) = audit.stream_slot().await {
+            held.push(slot);
+        }
+        assert!(held.len() <= SLOTS - NOT_FOR_STREAMS + 1);
+        assert!(audit.slot().await.is_ok());
+        held.truncate(SLOTS / 2);
+        assert!(audit.stream_slot().await.is_ok());
+    }
 
     #[test]
     fn a_write_that_does_not_end_is_noticed() {

@@ -144,7 +144,7 @@ pub(crate) async fn run(
     let is_stream = switched.is_some()
         || failure.is_none() && parts.status.is_success() && is_long_running(&uri);
     let start_line = match is_stream {
-        true => Some(shared.audit.slot().await?),
+        true => Some(shared.audit.stream_slot().await?),
         false => None,
     };
     match (switched, switch) {
