@@ -19,6 +19,7 @@ pub mod body_channel;
 pub mod framing;
 pub mod headers;
 pub mod inbound;
+pub mod late_end;
 pub mod mask;
 mod pass_writes;
 pub mod raw_targets;

@@ -20,7 +20,9 @@ use local_kubernetes::process::Spawner;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tunnel_protocol::token::{Token, TokenKind};
 
 const HEADER: &str = "culvert-sidecar-secret";
@@ -32,6 +34,7 @@ const USER: &str = "12345";
 fn main() -> ExitCode {
     suite::run(tests![
         strangers_learn_nothing,
+        a_caller_that_has_ended_hears_the_answer_at_hand,
         it_never_leaves_the_pod,
         without_it_nobody_says_who_they_are,
         a_client_waits_for_the_secret,
@@ -167,6 +170,28 @@ async fn strangers_learn_nothing(environment: Arc<Environment>) -> Result<()> {
 
 /// Requests and upgrades pass with it, whatever a caller sends; the API server
 /// does not get it, the caller neither.
+/// As `nc` does behind what it is given. Of several connections each thread has some.
+async fn a_caller_that_has_ended_hears_the_answer_at_hand(
+    environment: Arc<Environment>,
+) -> Result<()> {
+    let chain = chain(&environment).await?;
+    let address = chain.upstream()?.to_string();
+    for number in 0..100 {
+        let mut stream = TcpStream::connect(&address).await?;
+        stream
+            .write_all(b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await?;
+        stream.shutdown().await?;
+        let mut heard = String::new();
+        timeout(SOON, stream.read_to_string(&mut heard)).await??;
+        ensure!(
+            heard.starts_with("HTTP/1.1 401 "),
+            "connection {number}: {heard:?}"
+        );
+    }
+    chain.stop().await
+}
+
 async fn it_never_leaves_the_pod(environment: Arc<Environment>) -> Result<()> {
     let (chain, cluster) = played_cluster::start(&environment, options()).await?;
     let own = secret(&environment, &chain)?;

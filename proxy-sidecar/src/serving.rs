@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::lazy;
 use http::HeaderValue;
+use http_relay::late_end::LateEnd;
 use http_relay::raw_targets::RawTargets;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -112,7 +113,7 @@ impl Here {
             worker,
         } = self;
         let (closing, place) = (proxy.ending.closing.clone(), Arc::new(place));
-        let io = RawTargets::new(WriteStall::new(stream, WRITE_STALL));
+        let io = LateEnd::new(RawTargets::new(WriteStall::new(stream, WRITE_STALL)));
         // Of letters, digits and colons: it can be a header's value.
         let address: Option<HeaderValue> = ip.and_then(|ip| ip.to_string().try_into().ok());
         let service = service_fn(move |request| {
