@@ -287,13 +287,17 @@ impl Inner {
         let Some(mut request) = outgoing.copy(&self.shared.room, &place) else {
             return Err(Unsent::Failed(Cause::new(TooMuch)));
         };
+        let is_safe = request.method().is_safe();
         self.for_http2(&mut request);
         match place.sender().try_send_request(request).await {
             Ok(response) => Ok(holding(response, Some(Held::Http2 { _place: place }))),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let error = error.into_error();
-                let untaken = unsent || was_not_taken(&error);
+                // hyper does not give back one that waits in h2 for room when a goodbye
+                // comes; most likely it was not sent.
+                let unsure = is_safe && error.is_canceled();
+                let untaken = unsent || unsure || was_not_taken(&error);
                 let error = Cause::new(error);
                 Err(match untaken {
                     true => Unsent::Untaken(error),
