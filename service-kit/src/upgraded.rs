@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http_relay::late_end::LateEnd;
 use http_relay::raw_targets::RawTargets;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -12,6 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::write_stall::WriteStall;
+
+/// What the sidecar serves: a wrapper more there is one more here, or nothing is reset
+/// any more.
+type Accepted = LateEnd<RawTargets<WriteStall<TcpStream>>>;
 
 /// Is reset when it is dropped (a failure, or a task that was ended), unless our
 /// direction was ended properly: its peer then has all of it, and a reset could
@@ -80,10 +85,10 @@ impl Drop for UpgradedTcp {
         // As tunnel-client dials it, and as the sidecar accepts it.
         let lingers = match io.into_inner().downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => parts.io.into_inner().set_zero_linger(),
-            Err(io) => match io.downcast::<TokioIo<RawTargets<WriteStall<TcpStream>>>>() {
+            Err(io) => match io.downcast::<TokioIo<Accepted>>() {
                 Ok(parts) => {
-                    let stream = parts.io.into_inner().into_inner().into_inner();
-                    stream.set_zero_linger()
+                    let io = parts.io.into_inner().into_inner();
+                    io.into_inner().into_inner().set_zero_linger()
                 }
                 Err(_) => Ok(()),
             },
