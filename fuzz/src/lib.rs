@@ -1,6 +1,6 @@
 //! What strangers send: callers, clusters, whoever stands between, and people
-//! who edit the configuration; and what logs show of it. Each target takes bytes and asserts what must hold
-//! whatever they are.
+//! who edit the configuration; and what logs show of it. Each target takes bytes and
+//! asserts what must hold whatever they are.
 //!
 //! `cargo xtask fuzz` runs them under libFuzzer; the tests replay `corpus/`.
 

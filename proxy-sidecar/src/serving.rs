@@ -8,16 +8,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::lazy;
 use http::HeaderValue;
-use http_relay::late_end::LateEnd;
-use http_relay::raw_targets::RawTargets;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use service_kit::accept::{Listener, Place, accept_loop};
 use service_kit::http_server::serve_http1;
 use service_kit::tasks::Spawner;
+use service_kit::upgraded::accepted;
 use service_kit::workers::Movable;
-use service_kit::write_stall::WriteStall;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 use tunnel_protocol::limits::{HEADER_LINES, WRITE_STALL};
@@ -113,7 +111,7 @@ impl Here {
             worker,
         } = self;
         let (closing, place) = (proxy.ending.closing.clone(), Arc::new(place));
-        let io = LateEnd::new(RawTargets::new(WriteStall::new(stream, WRITE_STALL)));
+        let io = accepted(stream, WRITE_STALL);
         // Of letters, digits and colons: it can be a header's value.
         let address: Option<HeaderValue> = ip.and_then(|ip| ip.to_string().try_into().ok());
         let service = service_fn(move |request| {

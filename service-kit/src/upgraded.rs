@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_relay::late_end::LateEnd;
 use http_relay::raw_targets::RawTargets;
@@ -14,9 +15,14 @@ use tokio::net::TcpStream;
 
 use crate::write_stall::WriteStall;
 
-/// What the sidecar serves: a wrapper more there is one more here, or nothing is reset
-/// any more.
-type Accepted = LateEnd<RawTargets<WriteStall<TcpStream>>>;
+/// What the sidecar serves HTTP/1.1 on. Its type is known here, as a reset looks for the
+/// socket in it.
+pub type Accepted<T> = LateEnd<RawTargets<WriteStall<T>>>;
+
+/// Wraps an accepted connection, whose writes may wait that long.
+pub fn accepted<T>(stream: T, write_stall: Duration) -> Accepted<T> {
+    LateEnd::new(RawTargets::new(WriteStall::new(stream, write_stall)))
+}
 
 /// Is reset when it is dropped (a failure, or a task that was ended), unless our
 /// direction was ended properly: its peer then has all of it, and a reset could
@@ -85,7 +91,7 @@ impl Drop for UpgradedTcp {
         // As tunnel-client dials it, and as the sidecar accepts it.
         let lingers = match io.into_inner().downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => parts.io.into_inner().set_zero_linger(),
-            Err(io) => match io.downcast::<TokioIo<Accepted>>() {
+            Err(io) => match io.downcast::<TokioIo<Accepted<TcpStream>>>() {
                 Ok(parts) => {
                     let io = parts.io.into_inner().into_inner();
                     io.into_inner().into_inner().set_zero_linger()

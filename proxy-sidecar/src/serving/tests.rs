@@ -3,6 +3,7 @@ use crate::args::Args;
 use crate::{Config, Sidecar};
 use clap::Parser;
 use http_relay::body::empty;
+use http_relay::raw_targets::RawTargets;
 use hyper::Response;
 use service_kit::tasks::Tasks;
 use std::convert::Infallible;

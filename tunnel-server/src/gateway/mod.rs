@@ -60,15 +60,15 @@ async fn route(
     let target = framing::check(request.headers())
         .map_err(GatewayError::from)
         .and_then(|()| Ok(Target::of(&request, &shared.hosts)?));
+    let version = request.version();
     match target {
         Ok(Target::Handshake) => links::accept(&shared, request, peer, id).await,
         Ok(Target::Front) => match shared.limits.unproved_request(peer) {
             Ok(()) => pages::front(),
-            Err(limit) => too_many(&shared, peer, limit, request.version()),
+            Err(limit) => too_many(&shared, peer, limit, version),
         },
         Ok(Target::Cluster(target)) => {
             let path = (target.path.path(), target.path.query());
-            let version = request.version();
             let mut record = match record(&shared, &request, peer, id, path, true).await {
                 Ok(record) => record,
                 Err(error) => return unrecorded(&shared, &error),
@@ -79,7 +79,6 @@ async fn route(
             }
         }
         Err(error) => {
-            let version = request.version();
             let path = as_asked(request.uri());
             match record(&shared, &request, peer, id, path, false).await {
                 Ok(record) => refused::refuse(&shared, peer, error, record, version),
