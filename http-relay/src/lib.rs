@@ -6,7 +6,7 @@
 //! - [`inbound`]: a body's end is believed only where it really came.
 //! - [`body`]: streams a body with its trailers; a body that was cut is always an
 //!   error and never looks whole.
-//! - [`upgrade`] and [`splice`]: connections that switch protocols.
+//! - [`upgrade`], [`splice`] and [`join`]: connections that switch protocols.
 //! - [`strict_http1`]: requests that could be framed in two ways end at the edge.
 //! - [`raw_targets`]: what no URL may hold raw, and callers send raw all the same.
 //! - [`stall_budget`]: what peers that do not read may make us hold.
@@ -16,9 +16,11 @@
 
 pub mod body;
 pub mod body_channel;
+mod directions;
 pub mod framing;
 pub mod headers;
 pub mod inbound;
+pub mod join;
 pub mod late_end;
 pub mod mask;
 mod pass_writes;
@@ -28,6 +30,7 @@ pub mod stall_budget;
 pub mod status;
 pub mod stream_task;
 pub mod strict_http1;
+mod until_refused;
 pub mod upgrade;
 
 pub use body::{Meter, RelayBody, RelayError};

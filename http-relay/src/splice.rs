@@ -8,11 +8,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
 use tunnel_protocol::limits::WRITE_STALL;
 
 use crate::body::{Meter, RelayError, error_chain};
 use crate::body_channel::BodyWriter;
+use crate::directions::{Direction, both};
 use crate::stall_budget::{Stall, StreamHandle};
+use crate::until_refused::UntilRefused;
 
 /// Read buffer of one upgraded connection, bytes: a terminal needs a few, and a
 /// copy fills frames of this size. Thousands may be open.
@@ -53,11 +56,21 @@ where
     B::Error: std::error::Error + 'static,
 {
     let (reader, writer) = tokio::io::split(io);
-    let sending = read_into(reader, outgoing, &meters.outgoing, stalls.outgoing.as_ref());
+    // A body's reader that is gone has reset its stream, and both directions fail.
+    let never = Notify::new();
+    let sending = Direction {
+        run: read_into(reader, outgoing, &meters.outgoing, stalls.outgoing.as_ref()),
+        refused: &never,
+    };
+    let refused = Notify::new();
+    let writer = UntilRefused::new(writer, &refused);
     let held = stalls.incoming.as_ref();
-    let receiving = write_from(incoming, writer, &meters.incoming, held);
+    let receiving = Direction {
+        run: write_from(incoming, writer, &meters.incoming, held),
+        refused: &refused,
+    };
     // On a failure the other half is dropped: its writer cuts the body.
-    tokio::try_join!(sending, receiving).map(|((), ())| ())
+    both(sending, receiving).await
 }
 
 /// Waits for a write, blocked meanwhile.
@@ -156,6 +169,7 @@ mod tests {
     use super::*;
     use crate::body_channel::channel;
     use tokio::io::duplex;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn each_direction_ends_by_itself() {
@@ -179,6 +193,31 @@ mod tests {
         let (spliced, ()) = tokio::join!(splice(io, incoming, outgoing, &meters, &stalls), test);
         spliced.unwrap();
         assert_eq!((meters.outgoing.bytes(), meters.incoming.bytes()), (4, 4));
+    }
+
+    #[tokio::test]
+    async fn what_a_sidecar_had_sent_arrives_whatever_the_caller_still_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let io = TcpStream::connect(listener.local_addr().unwrap());
+        let (io, accepted) = tokio::join!(io, listener.accept());
+        let (io, (mut sidecar, _)) = (io.unwrap(), accepted.unwrap());
+        let (to_io, incoming) = channel();
+        let (outgoing, from_io) = channel();
+        let (meters, stalls) = (SpliceMeters::default(), SpliceStalls::default());
+        let test = async {
+            sidecar.write_all(&[7; 32 << 10]).await.unwrap();
+            // It reads no more: its system answers the caller's bytes with a reset.
+            drop(sidecar);
+            for _ in 0..64 {
+                to_io.send(Bytes::from_static(b"ping")).await.unwrap();
+            }
+            let got = from_io.collect().await.unwrap().to_bytes();
+            assert_eq!(got.len(), 32 << 10);
+            to_io.finish().await.unwrap();
+        };
+        let splice = splice(io, incoming, outgoing, &meters, &stalls);
+        let (spliced, ()) = tokio::join!(splice, test);
+        spliced.unwrap();
     }
 
     #[tokio::test]

@@ -1,12 +1,11 @@
 //! kubeconfig files for callers and for the sidecar.
 
-use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 /// What a kubeconfig says.
 #[derive(Clone, Debug)]
@@ -43,15 +42,13 @@ impl Kubeconfig<'_> {
         })
     }
 
-    /// Writes the file; only its owner can read it.
+    /// Writes the file at once, as tests share files that a kubectl may just be
+    /// reading; only its owner can read it.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut options = File::options();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        Ok(writeln!(file, "{:#}", self.document())?)
+        let folder = path.parent().context("a file's name without a folder")?;
+        let mut file = NamedTempFile::new_in(folder)?;
+        writeln!(file, "{:#}", self.document())?;
+        file.persist(path)?;
+        Ok(())
     }
 }

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         another_protocol_than_asked_for_is_a_bad_gateway,
         h2c_is_a_bad_request,
         the_end_of_one_side_ends_the_other,
+        what_an_upstream_had_sent_arrives_whatever_the_caller_still_says,
         a_cut_is_no_clean_end_to_the_caller,
         response_trailers_reach_callers,
         request_trailers_reach_the_upstream,
@@ -401,6 +402,25 @@ async fn the_end_of_one_side_ends_the_other(environment: Arc<Environment>) -> Re
         let mut asked = way.ask(false, "GET", WEBSOCKET).await?;
         drop(asked.upstream);
         has_status(&asked.caller.head().await?, 502)?;
+        way.chain.stop().await?;
+    }
+    Ok(())
+}
+
+/// As an API server ends a stream: it closes its connection, and its system answers
+/// what the caller still sends with a reset.
+async fn what_an_upstream_had_sent_arrives_whatever_the_caller_still_says(
+    environment: Arc<Environment>,
+) -> Result<()> {
+    for way in ways(&environment).await? {
+        let (mut caller, mut upstream) = way.open().await?;
+        let last = "last".repeat(16 << 10);
+        upstream.send(&last).await?;
+        drop(upstream);
+        caller.send("ping".repeat(64 << 10)).await?;
+        let (got, ended) = caller.rest().await?;
+        ensure!(got == last, "{} bytes of {}", got.len(), last.len());
+        ensure!(ended == Ended::Closed, "{ended:?}");
         way.chain.stop().await?;
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, request};
 use http_relay::body::{error_chain, pass, relay};
+use http_relay::join::join;
 use http_relay::upgrade::{self, UnsupportedUpgrade};
 use http_relay::{RelayBody, framing, headers, mask};
 use hyper::body::{Body, Incoming};
@@ -17,7 +18,6 @@ use service_kit::accept::Place;
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
-use tokio::io::copy_bidirectional;
 use tracing::{Instrument, Level, Span};
 use tunnel_protocol::header::REQUEST_ID;
 use tunnel_protocol::limits::SWITCH_TIMEOUT;
@@ -246,17 +246,9 @@ impl Proxy {
             let switched = async { tokio::try_join!(callers_side, upstreams_side) };
             match tokio::time::timeout(SWITCH_TIMEOUT, switched).await {
                 Ok(Ok((caller, upstream))) => {
-                    let (mut caller, mut upstream) =
-                        (UpgradedTcp::new(caller), TokioIo::new(upstream));
-                    // Passes each half-close on and goes on with the other half.
-                    match copy_bidirectional(&mut caller, &mut upstream).await {
-                        Ok((sent, received)) => {
-                            tracing::debug!(sent, received, "upgraded connection ended");
-                        }
-                        Err(error) => tracing::debug!(
-                            error = error_chain(&error),
-                            "upgraded connection broke"
-                        ),
+                    match join(UpgradedTcp::new(caller), TokioIo::new(upstream)).await {
+                        Ok(()) => tracing::debug!("upgraded connection ended"),
+                        Err(error) => tracing::debug!(%error, "upgraded connection broke"),
                     }
                 }
                 Ok(Err(error)) => {

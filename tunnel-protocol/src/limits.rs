@@ -92,6 +92,11 @@ pub const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a write to a peer may make no progress before its connection is cut.
 pub const WRITE_STALL: Duration = Duration::from_secs(600);
 
+/// How long a peer that has got all is still listened to where nobody takes what it
+/// sends, before its connection is closed. A caller behind a slow line needs the
+/// time for what is on its way.
+pub const LINGER: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,15 +13,17 @@ use tokio::time::timeout;
 use crate::caller::Streams;
 use crate::connector::Connector;
 use crate::node::Process;
-use crate::payload::{Payload, Sum, read_payload};
+use crate::payload::{Payload, read_payload};
 use crate::server::{BASE_DOMAIN, PORT};
 use crate::stage::{SOON, Set, Stage};
-use crate::workload::Workload;
+use crate::workload::{Workload, echo_until};
 
 const WATCHES: usize = 100;
 const SESSIONS: usize = 10;
 /// What each session carries there and back.
 const CARRIED: u64 = 10 << 20;
+/// What is said once all sessions' bytes are read.
+const READ: &str = "read";
 /// Half of the smaller of the manifest's limits, KiB.
 const ENOUGH: u64 = 64 << 10;
 
@@ -46,9 +48,13 @@ pub(crate) async fn memory_stays_far_below_the_limit(stage: Arc<Stage>) -> Resul
     for session in sessions {
         carrying.spawn(session.carry());
     }
-    while let Some(sums) = carrying.join_next().await {
-        let (sent, received) = sums??;
-        ensure!(sent == received, "{sent:?}, {received:?}");
+    let mut carried = Vec::new();
+    while let Some(session) = carrying.join_next().await {
+        carried.push(session??);
+    }
+    shell.say(set, READ).await?;
+    for session in carried {
+        session.end().await?;
     }
     let mebibytes = CARRIED >> 20;
     let carried = format!("{open}, which carried {mebibytes} MiB each there and back");
@@ -96,7 +102,7 @@ async fn watch(connector: &Connector, set: &Set) -> Result<Vec<reqwest::Response
     Ok(open)
 }
 
-/// `cat` in the workload, by `kubectl exec`.
+/// An echo in the workload, by `kubectl exec`.
 struct Session {
     child: Child,
     stdin: ChildStdin,
@@ -105,7 +111,9 @@ struct Session {
 
 async fn open_sessions(connector: &Connector, set: &Set) -> Result<Vec<Session>> {
     let caller = connector.caller(set)?;
-    let exec = ["exec", "--namespace=measured", "-i", "shell", "--", "cat"];
+    let script = echo_until(READ);
+    let namespace = "--namespace=measured";
+    let exec = ["exec", namespace, "-i", "shell", "--", "sh", "-c", &script];
     let mut sessions = Vec::new();
     for streams in Streams::BOTH.into_iter().cycle().take(SESSIONS) {
         let mut child = caller
@@ -128,11 +136,12 @@ async fn open_sessions(connector: &Connector, set: &Set) -> Result<Vec<Session>>
 }
 
 impl Session {
-    async fn carry(self) -> Result<(Sum, Sum)> {
+    /// Sends, and reads as much.
+    async fn carry(self) -> Result<Carried> {
         let Self {
-            mut child,
+            child,
             mut stdin,
-            stdout,
+            mut stdout,
         } = self;
         let send = async move {
             let sent = Payload::new(CARRIED).write_to(&mut stdin).await?;
@@ -140,9 +149,25 @@ impl Session {
             drop(stdin);
             Ok(sent)
         };
-        let sums = tokio::try_join!(send, read_payload(stdout))?;
-        let status = child.wait().await?;
+        let receive = read_payload((&mut stdout).take(CARRIED));
+        let (sent, received) = tokio::try_join!(send, receive)?;
+        ensure!(sent == received, "{sent:?}, {received:?}");
+        Ok(Carried { child, stdout })
+    }
+}
+
+/// A session of which all has come.
+struct Carried {
+    child: Child,
+    stdout: ChildStdout,
+}
+
+impl Carried {
+    async fn end(mut self) -> Result<()> {
+        let more = read_payload(self.stdout).await?;
+        ensure!(more.bytes == 0, "{more:?} more than was sent");
+        let status = self.child.wait().await?;
         ensure!(status.success(), "{status}");
-        Ok(sums)
+        Ok(())
     }
 }
