@@ -43,11 +43,14 @@ impl Kubeconfig<'_> {
     }
 
     /// Writes the file at once, as tests share files that a kubectl may just be
-    /// reading; only its owner can read it.
+    /// reading. Only its owner can read it, unless one that is there has another mode.
     pub fn write(&self, path: &Path) -> Result<()> {
         let folder = path.parent().context("a file's name without a folder")?;
         let mut file = NamedTempFile::new_in(folder)?;
         writeln!(file, "{:#}", self.document())?;
+        if let Ok(there) = path.metadata() {
+            file.as_file().set_permissions(there.permissions())?;
+        }
         file.persist(path)?;
         Ok(())
     }
