@@ -8,10 +8,11 @@ use tunnel_protocol::limits::LINGER;
 
 use crate::RelayError;
 
-/// One direction, and what is notified when its receiver takes no more.
+/// One direction.
 pub(crate) struct Direction<'a, F> {
     pub(crate) run: F,
-    pub(crate) refused: &'a Notify,
+    /// Notified when its receiver takes no more; nothing where that is its failure.
+    pub(crate) refused: Option<&'a Notify>,
 }
 
 /// Runs both to their ends. A failure of one ends the other. One that nobody takes
@@ -35,10 +36,13 @@ pub(crate) async fn both(
     }
 }
 
-async fn rest<F>(direction: Pin<&mut F>, refused: &Notify) -> Result<(), RelayError>
+async fn rest<F>(direction: Pin<&mut F>, refused: Option<&Notify>) -> Result<(), RelayError>
 where
     F: Future<Output = Result<(), RelayError>>,
 {
+    let Some(refused) = refused else {
+        return direction.await;
+    };
     let lingered = async {
         refused.notified().await;
         sleep(LINGER).await;

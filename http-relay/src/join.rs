@@ -25,11 +25,11 @@ where
             from_caller,
             UntilRefused::new(to_upstream, &upstream_refuses),
         ),
-        refused: &upstream_refuses,
+        refused: Some(&upstream_refuses),
     };
     let receiving = Direction {
         run: pass(from_upstream, UntilRefused::new(to_caller, &caller_refuses)),
-        refused: &caller_refuses,
+        refused: Some(&caller_refuses),
     };
     both(sending, receiving).await
 }
@@ -49,15 +49,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loopback::pair;
     use tokio::io::{AsyncReadExt, duplex};
-    use tokio::net::{TcpListener, TcpStream};
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connecting = TcpStream::connect(listener.local_addr().unwrap());
-        let (connected, accepted) = tokio::join!(connecting, listener.accept());
-        (connected.unwrap(), accepted.unwrap().0)
-    }
 
     const LAST: usize = 32 << 10;
 

@@ -22,6 +22,8 @@ pub mod headers;
 pub mod inbound;
 pub mod join;
 pub mod late_end;
+#[cfg(test)]
+mod loopback;
 pub mod mask;
 mod pass_writes;
 pub mod raw_targets;

@@ -56,18 +56,17 @@ where
     B::Error: std::error::Error + 'static,
 {
     let (reader, writer) = tokio::io::split(io);
-    // A body's reader that is gone has reset its stream, and both directions fail.
-    let never = Notify::new();
     let sending = Direction {
         run: read_into(reader, outgoing, &meters.outgoing, stalls.outgoing.as_ref()),
-        refused: &never,
+        // A body's reader that is gone has reset its stream, and both directions fail.
+        refused: None,
     };
     let refused = Notify::new();
     let writer = UntilRefused::new(writer, &refused);
     let held = stalls.incoming.as_ref();
     let receiving = Direction {
         run: write_from(incoming, writer, &meters.incoming, held),
-        refused: &refused,
+        refused: Some(&refused),
     };
     // On a failure the other half is dropped: its writer cuts the body.
     both(sending, receiving).await
@@ -168,8 +167,8 @@ where
 mod tests {
     use super::*;
     use crate::body_channel::channel;
+    use crate::loopback::pair;
     use tokio::io::duplex;
-    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn each_direction_ends_by_itself() {
@@ -197,10 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_sidecar_had_sent_arrives_whatever_the_caller_still_says() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let io = TcpStream::connect(listener.local_addr().unwrap());
-        let (io, accepted) = tokio::join!(io, listener.accept());
-        let (io, (mut sidecar, _)) = (io.unwrap(), accepted.unwrap());
+        let (io, mut sidecar) = pair().await;
         let (to_io, incoming) = channel();
         let (outgoing, from_io) = channel();
         let (meters, stalls) = (SpliceMeters::default(), SpliceStalls::default());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Response;
 use http_body_util::BodyExt;
 use http_relay::RelayBody;
-use http_relay::body::pass;
+use http_relay::body::{error_chain, is_peers_fault, pass};
 use http_relay::body_channel::{self, BodyWriter};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -42,7 +42,13 @@ pub(crate) async fn read(mut body: Incoming, events: mpsc::Sender<LinkEvent>) {
             // would keep it open.
             () = events.closed() => return,
         };
-        let Some(Ok(frame)) = frame else { return };
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) if is_peers_fault(&error) => {
+                return cannot_be_read(&error_chain(&error), &events).await;
+            }
+            Some(Err(_)) | None => return,
+        };
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -57,15 +63,16 @@ pub(crate) async fn read(mut body: Incoming, events: mpsc::Sender<LinkEvent>) {
                     }
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "the server's control stream cannot be read on");
-                    // Nobody listens where the link drains already.
-                    drop(events.send(LinkEvent::Unreadable).await);
-                    return;
-                }
+                Err(error) => return cannot_be_read(&error.to_string(), &events).await,
             }
         }
     }
+}
+
+async fn cannot_be_read(error: &str, events: &mpsc::Sender<LinkEvent>) {
+    tracing::warn!(error, "the server's control stream cannot be read on");
+    // Nobody listens where the link drains already.
+    drop(events.send(LinkEvent::Unreadable).await);
 }
 
 fn event(message: ServerMessage) -> Option<LinkEvent> {

@@ -47,3 +47,12 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
     let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]).output()?;
     serde_json::from_slice(&output.stdout).context("cargo metadata")
 }
+
+/// Where cargo builds to: a user may have set another folder than `target`.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let folder = metadata["target_directory"].as_str();
+    Ok(folder
+        .context("cargo metadata names no target_directory")?
+        .into())
+}

@@ -39,6 +39,22 @@ pub(crate) async fn control_lines_without_end(environment: Arc<Environment>) -> 
     stage.end().await
 }
 
+/// More than it announced: h2 resets the stream and would go on with the connection,
+/// as it does when a stream's window is overrun.
+pub(crate) async fn control_streams_that_lie(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut connector = Connector::link(&stage, &[]).await?;
+    ensure!(connector.request().await? == CONTROL);
+    let fields = [(":status", "200"), ("content-length", "5")];
+    let accepted = headers(CONTROL, flag::NONE, &fields);
+    let more = data(CONTROL, flag::NONE, b"{\"type\":\"news\"}\n");
+    connector.writer.send([accepted, more].concat()).await?;
+    connector.cut().await?;
+    gone(&stage).await?;
+    stage.others_are_served().await?;
+    stage.end().await
+}
+
 /// Says it once the link is there; the server closes the link for it.
 async fn is_cut_for(stage: &Stage, words: &[u8]) -> Result<()> {
     let mut connector = Connector::settled(stage).await?;

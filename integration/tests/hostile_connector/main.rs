@@ -22,8 +22,8 @@ use answers::{
     statuses_that_are_none, switches_that_nobody_asked_for,
 };
 use control::{
-    control_lines_without_end, control_streams_that_end, drains_without_end, no_messages,
-    one_byte_at_a_time,
+    control_lines_without_end, control_streams_that_end, control_streams_that_lie,
+    drains_without_end, no_messages, one_byte_at_a_time,
 };
 use floods::{floods_of_frames, floods_on_an_open_stream, floods_that_read_nothing};
 use frames::{broken_frames, goodbyes, what_is_no_http2};
@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         switches_that_nobody_asked_for,
         control_lines_without_end,
         control_streams_that_end,
+        control_streams_that_lie,
         drains_without_end,
         no_messages,
         one_byte_at_a_time,

@@ -10,12 +10,15 @@ use integration::environment::Environment;
 use integration::http2_frames::{data, flag};
 use tokio::time::timeout;
 
-use crate::server::CONTROL;
+use crate::server::{CONTROL, REGISTERED};
 use crate::stage::Stage;
 
 const MIB: u32 = 1 << 20;
 /// Links that are asked to end and do not, and the last.
 const KEPT: usize = 4 + 1;
+
+/// As many as the stream's window holds, each nearly of a line's greatest length.
+const REGISTRATIONS: usize = 30;
 
 pub(crate) async fn control_lines_without_end(environment: Arc<Environment>) -> Result<()> {
     let stage = Stage::set(&environment).await?;
@@ -31,6 +34,22 @@ pub(crate) async fn control_lines_without_end(environment: Arc<Environment>) -> 
         link.cut().await?;
         stage.connector_lives().await?;
     }
+    stage.end().await
+}
+
+/// More than it announced: h2 resets the stream and would go on with the connection,
+/// as it does when a stream's window is overrun.
+pub(crate) async fn control_streams_that_lie(environment: Arc<Environment>) -> Result<()> {
+    let stage = Stage::set(&environment).await?;
+    let mut link = stage.server()?.bare_link().await?;
+    let length = REGISTERED.len().to_string();
+    let control = link.open_control_with(&[("content-length", &length)], REGISTERED);
+    link.writer.send(control).await?;
+    link.works().await?;
+    link.writer
+        .send(data(CONTROL, flag::NONE, REGISTERED))
+        .await?;
+    link.cut().await?;
     stage.end().await
 }
 
@@ -106,11 +125,13 @@ pub(crate) async fn drains_without_end(environment: Arc<Environment>) -> Result<
 pub(crate) async fn registrations_without_end(environment: Arc<Environment>) -> Result<()> {
     let stage = Stage::set(&environment).await?;
     let mut link = stage.server()?.link().await?;
+    // Its window counts once its settings are acknowledged.
+    link.works().await?;
     let urls: Vec<_> = (0..3000)
         .map(|number| format!("\"https://forged-{number}\""))
         .collect();
     let mut bytes = Vec::new();
-    for replica in 0..200 {
+    for replica in 0..REGISTRATIONS {
         let line = format!(
             "{{\"type\":\"registered\",\"urls\":[{}],\"replica\":\"{replica}\"}}\n",
             urls[replica..].join(",")

@@ -13,8 +13,8 @@ mod stage;
 use std::process::ExitCode;
 
 use control::{
-    control_lines_without_end, control_streams_without_end, drains_without_end, no_messages,
-    registrations_without_end,
+    control_lines_without_end, control_streams_that_lie, control_streams_without_end,
+    drains_without_end, no_messages, registrations_without_end,
 };
 use floods::{
     floods_of_frames, many_large_heads_at_once, many_streams_at_once, resets_without_end,
@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         many_streams_at_once,
         many_large_heads_at_once,
         control_lines_without_end,
+        control_streams_that_lie,
         control_streams_without_end,
         drains_without_end,
         no_messages,

@@ -24,7 +24,7 @@ pub(crate) const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnectio
 /// The control stream's id.
 pub(crate) const CONTROL: u32 = 1;
 /// What makes the link count.
-const REGISTERED: &[u8] =
+pub(crate) const REGISTERED: &[u8] =
     b"{\"type\":\"registered\",\"urls\":[\"https://taken.over\"],\"replica\":\"1\"}\n";
 
 /// How an ordinary request begins.
@@ -126,13 +126,19 @@ impl Link {
 
     /// Opens a control stream with these first words.
     pub(crate) fn open_control(&mut self, words: &[u8]) -> Vec<u8> {
-        let fields = [
+        self.open_control_with(&[], words)
+    }
+
+    /// With these fields, too.
+    pub(crate) fn open_control_with(&mut self, more: &[(&str, &str)], words: &[u8]) -> Vec<u8> {
+        let mut fields = vec![
             (":method", "POST"),
             (":scheme", "http"),
             (":authority", "localhost"),
             (":path", "/"),
             ("culvert-stream", "control"),
         ];
+        fields.extend(more);
         let stream = self.stream();
         [
             headers(stream, flag::NONE, &fields),

@@ -4,13 +4,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use crate::caller::{Caller, Streams};
-use crate::payload::{Payload, read_payload};
+use crate::echo::Echo;
 use crate::stage::{Set, Stage};
 use crate::terminal::Terminal;
-use crate::workload::{Workload, echo_until};
+use crate::workload::Workload;
 
 const BULK: u64 = 100 << 20;
 
@@ -59,42 +59,13 @@ pub(crate) async fn exec_carries_100_mb_both_ways(stage: Arc<Stage>) -> Result<(
 /// There and back, at the same time.
 async fn carry(set: &Set, caller: &Caller, shell: &Workload, streams: Streams) -> Result<()> {
     let word = format!("{streams:?}");
-    let script = echo_until(&word);
-    let arguments = [
-        "exec",
-        "--namespace=exec-bulk",
-        "-i",
-        "shell",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ];
-    let mut kubectl = caller
-        .command_over(streams, &arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut stdin = kubectl.stdin.take().context("stdin")?;
-    let mut stdout = kubectl.stdout.take().context("stdout")?;
+    let echo = Echo::start(caller, shell, streams, &word).await?;
     let started = std::time::Instant::now();
-    let send = async move {
-        let sent = Payload::new(BULK).write_to(&mut stdin).await?;
-        // Tells `cat` that this is all.
-        drop(stdin);
-        Ok(sent)
-    };
-    let receive = read_payload((&mut stdout).take(BULK));
-    let (sent, received) = tokio::try_join!(send, receive)?;
+    let carried = echo.carry(BULK).await?;
     let rate = BULK as f64 / f64::from(1 << 20) / started.elapsed().as_secs_f64();
     eprintln!("exec over {streams:?}: {rate:.0} MiB/s there and back");
-    ensure!(sent == received, "sent {sent:?}, received {received:?}");
     shell.say(set, &word).await?;
-    let more = read_payload(stdout).await?;
-    ensure!(more.bytes == 0, "{more:?} more than was sent");
-    let status = kubectl.wait().await?;
-    ensure!(status.success(), "{status}");
-    Ok(())
+    carried.end().await
 }
 
 pub(crate) async fn exec_with_a_terminal_follows_its_size(stage: Arc<Stage>) -> Result<()> {

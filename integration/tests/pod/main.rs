@@ -10,6 +10,7 @@ mod choices;
 mod connector;
 mod copy;
 mod desk;
+mod echo;
 mod exec;
 mod faults;
 mod first_call;

@@ -1,22 +1,19 @@
 //! What the pod's two processes hold in memory: idle, under what a platform keeps
 //! open, and while that carries bytes.
 
-use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::caller::Streams;
 use crate::connector::Connector;
+use crate::echo::Echo;
 use crate::node::Process;
-use crate::payload::{Payload, read_payload};
 use crate::server::{BASE_DOMAIN, PORT};
 use crate::stage::{SOON, Set, Stage};
-use crate::workload::{Workload, echo_until};
+use crate::workload::Workload;
 
 const WATCHES: usize = 100;
 const SESSIONS: usize = 10;
@@ -37,7 +34,7 @@ pub(crate) async fn memory_stays_far_below_the_limit(stage: Arc<Stage>) -> Resul
     ];
     measure(set, &processes, "idle").await?;
     let watches = watch(&connector, set).await?;
-    let sessions = open_sessions(&connector, set).await?;
+    let sessions = open_sessions(&connector, &shell, set).await?;
     let open = format!(
         "{} watches and {} exec sessions",
         watches.len(),
@@ -46,7 +43,7 @@ pub(crate) async fn memory_stays_far_below_the_limit(stage: Arc<Stage>) -> Resul
     measure(set, &processes, &open).await?;
     let mut carrying = JoinSet::new();
     for session in sessions {
-        carrying.spawn(session.carry());
+        carrying.spawn(session.carry(CARRIED));
     }
     let mut carried = Vec::new();
     while let Some(session) = carrying.join_next().await {
@@ -102,72 +99,11 @@ async fn watch(connector: &Connector, set: &Set) -> Result<Vec<reqwest::Response
     Ok(open)
 }
 
-/// An echo in the workload, by `kubectl exec`.
-struct Session {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-}
-
-async fn open_sessions(connector: &Connector, set: &Set) -> Result<Vec<Session>> {
+async fn open_sessions(connector: &Connector, shell: &Workload, set: &Set) -> Result<Vec<Echo>> {
     let caller = connector.caller(set)?;
-    let script = echo_until(READ);
-    let namespace = "--namespace=measured";
-    let exec = ["exec", namespace, "-i", "shell", "--", "sh", "-c", &script];
     let mut sessions = Vec::new();
     for streams in Streams::BOTH.into_iter().cycle().take(SESSIONS) {
-        let mut child = caller
-            .command_over(streams, &exec)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut stdin = child.stdin.take().context("stdin")?;
-        let mut stdout = child.stdout.take().context("stdout")?;
-        stdin.write_all(b"!").await?;
-        let byte = timeout(SOON, stdout.read_u8()).await.context("no echo")??;
-        ensure!(byte == b'!', "{byte}");
-        sessions.push(Session {
-            child,
-            stdin,
-            stdout,
-        });
+        sessions.push(Echo::start(&caller, shell, streams, READ).await?);
     }
     Ok(sessions)
-}
-
-impl Session {
-    /// Sends, and reads as much.
-    async fn carry(self) -> Result<Carried> {
-        let Self {
-            child,
-            mut stdin,
-            mut stdout,
-        } = self;
-        let send = async move {
-            let sent = Payload::new(CARRIED).write_to(&mut stdin).await?;
-            // Tells `cat` that this is all.
-            drop(stdin);
-            Ok(sent)
-        };
-        let receive = read_payload((&mut stdout).take(CARRIED));
-        let (sent, received) = tokio::try_join!(send, receive)?;
-        ensure!(sent == received, "{sent:?}, {received:?}");
-        Ok(Carried { child, stdout })
-    }
-}
-
-/// A session of which all has come.
-struct Carried {
-    child: Child,
-    stdout: ChildStdout,
-}
-
-impl Carried {
-    async fn end(mut self) -> Result<()> {
-        let more = read_payload(self.stdout).await?;
-        ensure!(more.bytes == 0, "{more:?} more than was sent");
-        let status = self.child.wait().await?;
-        ensure!(status.success(), "{status}");
-        Ok(())
-    }
 }

@@ -80,7 +80,7 @@ impl Workload {
         .await
     }
 
-    /// Lets what runs [`echo_until`] this `word` end.
+    /// Lets an [`Echo`](crate::echo::Echo) until this `word` end.
     pub(crate) async fn say(&self, set: &Set, word: &str) -> Result<()> {
         let namespace = format!("--namespace={}", self.namespace);
         let file = format!("/tmp/{word}");
@@ -94,13 +94,4 @@ impl Workload {
             .await
             .map(drop)
     }
-}
-
-/// Sends its input back, and ends once [`Workload::say`] said a word. The API server
-/// closes a stream's connection at the command's end, and whatever kubectl says then
-/// makes the system drop what is still to be sent: without any tunnel, 1.2 MB of 3 MB
-/// arrived at a reader that paused, over SPDY with exit code 0
-/// (kubernetes/kubernetes#124571). So the command stays until all has been read.
-pub(crate) fn echo_until(word: &str) -> String {
-    format!("cat; until [ -e /tmp/{word} ]; do sleep 0.1; done")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use http_relay::body::{RelayBody, error_chain, pass};
+use http_relay::body::{RelayBody, error_chain, is_peers_fault, pass};
 use http_relay::body_channel::{self, BodyWriter};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -198,7 +198,19 @@ async fn control_stream(mut sender: SendRequest<RelayBody>, body: RelayBody, lin
 
 async fn read_control(mut body: Incoming, link: &Link) {
     let mut lines = Lines::default();
-    while let Some(Ok(frame)) = body.frame().await {
+    let cannot_be_read = |error: &str| {
+        tracing::warn!(error, "the client's control stream cannot be read on");
+        link.close.cancel();
+    };
+    loop {
+        let frame = match body.frame().await {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) if is_peers_fault(&error) => {
+                return cannot_be_read(&error_chain(&error));
+            }
+            // A client that drains may drop it.
+            Some(Err(_)) | None => return,
+        };
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -214,10 +226,7 @@ async fn read_control(mut body: Incoming, link: &Link) {
                 }
                 Ok(Some(ClientMessage::Unknown)) => {}
                 Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "the client's control stream cannot be read on");
-                    return link.close.cancel();
-                }
+                Err(error) => return cannot_be_read(&error.to_string()),
             }
         }
     }

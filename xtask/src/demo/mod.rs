@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use local_kubernetes::to_stderr;
 
-use crate::cargo::{self, cargo, workspace};
+use crate::cargo::{self, cargo, target_directory};
 use stage::Stage;
 
 /// Arguments of `cargo xtask demo`.
@@ -48,7 +48,7 @@ async fn show(args: DemoArgs) -> Result<()> {
     let kubernetes = local_kubernetes::obtain(args.kubeconfig, to_stderr)
         .await
         .context("the demo needs a Kubernetes API; name one with --kubeconfig, or install Go to build one")?;
-    let stage = Stage::start(&kubernetes, &workspace().join("target")).await?;
+    let stage = Stage::start(&kubernetes, &target_directory()?).await?;
     let shown = async {
         proof::prove(&stage).await?;
         if !args.check {
