@@ -60,17 +60,6 @@ pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Whether a body of hyper's ended with this since the peer broke HTTP/2's rules on
-/// its stream, which h2 has reset: it sent past the window, or not what it announced.
-/// The connection lives on (RFC 9113, section 5.4.2).
-#[must_use]
-pub fn is_peers_fault(error: &(dyn std::error::Error + 'static)) -> bool {
-    error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<h2::Error>())
-        .is_some_and(|error| error.is_reset() && error.is_library())
-}
-
 /// Counts what went through a body; shared with whoever reports or times it.
 #[derive(Debug, Default)]
 pub struct Meter {

@@ -6,6 +6,7 @@
 //! - [`inbound`]: a body's end is believed only where it really came.
 //! - [`body`]: streams a body with its trailers; a body that was cut is always an
 //!   error and never looks whole.
+//! - [`h2_error`]: what HTTP/2 knows of a failure.
 //! - [`upgrade`], [`splice`] and [`join`]: connections that switch protocols.
 //! - [`strict_http1`]: requests that could be framed in two ways end at the edge.
 //! - [`raw_targets`]: what no URL may hold raw, and callers send raw all the same.
@@ -18,6 +19,7 @@ pub mod body;
 pub mod body_channel;
 mod directions;
 pub mod framing;
+pub mod h2_error;
 pub mod headers;
 pub mod inbound;
 pub mod join;

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use h2::Reason;
 use http_relay::RelayBody;
 use http_relay::body::error_chain;
+use http_relay::h2_error::{is_goodbye, is_refused};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use service_kit::metrics::Counted;
@@ -199,17 +199,7 @@ impl Drop for Taken {
 /// that its goodbye names, or by the reason for which it refuses the stream (RFC 9113,
 /// sections 6.8 and 8.7).
 pub(super) fn was_not_taken(error: &hyper::Error) -> bool {
-    let refused = |error: &h2::Error| {
-        error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM)
-    };
-    let goodbye = |error: &h2::Error| {
-        error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR)
-    };
-    cause(error).is_some_and(|error| goodbye(error) || refused(error))
-}
-
-fn cause(error: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(error).and_then(|cause| cause.downcast_ref())
+    is_goodbye(error) || is_refused(error)
 }
 
 type Driver = http2::Connection<TokioIo<WriteStall<Box<dyn Io>>>, RelayBody, Spawner>;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use http_relay::body::{RelayBody, error_chain, is_peers_fault, pass};
+use http_relay::body::{RelayBody, error_chain, pass};
 use http_relay::body_channel::{self, BodyWriter};
+use http_relay::h2_error::is_peers_fault;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;

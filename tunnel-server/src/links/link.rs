@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use http_relay::RelayBody;
 use http_relay::body::error_chain;
+use http_relay::h2_error::is_goodbye;
 use http_relay::stall_budget::LinkStalls;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
@@ -149,7 +150,9 @@ impl Link {
                 Some(request) => Refused::NotSent(Box::new(request)),
                 None => {
                     let broken = OpenError::Broken(error_chain(error.error()));
-                    if was_not_taken(error.error()) {
+                    // h2 sends its answer to the ping by which a client that said goodbye
+                    // waits for late requests ahead of them.
+                    if is_goodbye(error.error()) {
                         Refused::NotTaken(broken)
                     } else {
                         failed(broken)
@@ -158,16 +161,4 @@ impl Link {
             }),
         }
     }
-}
-
-/// Whether the client said goodbye before it looked at the request, which it tells
-/// with the last stream that it did look at (RFC 9113, section 6.8). h2 sends its
-/// answer to the ping by which such a client waits for late requests ahead of them.
-fn was_not_taken(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error);
-    cause
-        .and_then(|cause| cause.downcast_ref::<h2::Error>())
-        .is_some_and(|error| {
-            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
-        })
 }
