@@ -6,6 +6,7 @@
 //! - [`inbound`]: a body's end is believed only where it really came.
 //! - [`body`]: streams a body with its trailers; a body that was cut is always an
 //!   error and never looks whole.
+//! - [`control_messages`]: what the two ends of a link tell each other.
 //! - [`h2_error`]: what HTTP/2 knows of a failure.
 //! - [`upgrade`], [`splice`] and [`join`]: connections that switch protocols.
 //! - [`strict_http1`]: requests that could be framed in two ways end at the edge.
@@ -17,6 +18,7 @@
 
 pub mod body;
 pub mod body_channel;
+pub mod control_messages;
 mod directions;
 pub mod framing;
 pub mod h2_error;

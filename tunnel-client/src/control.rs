@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use http::Response;
-use http_body_util::BodyExt;
 use http_relay::RelayBody;
-use http_relay::body::{error_chain, pass};
+use http_relay::body::pass;
 use http_relay::body_channel::{self, BodyWriter};
-use http_relay::h2_error::is_peers_fault;
+use http_relay::control_messages::ControlMessages;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
-use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
+use tunnel_protocol::control::{ClientMessage, ServerMessage, line};
 
 /// What a link tells its connector.
 #[derive(Debug)]
@@ -34,46 +33,31 @@ pub(crate) fn open() -> (Response<RelayBody>, BodyWriter) {
 }
 
 /// Reads the server's messages until the stream ends.
-pub(crate) async fn read(mut body: Incoming, events: mpsc::Sender<LinkEvent>) {
-    let mut lines = Lines::default();
+pub(crate) async fn read(body: Incoming, events: mpsc::Sender<LinkEvent>) {
+    let mut messages = ControlMessages::new(body);
     loop {
-        let frame = tokio::select! {
-            frame = body.frame() => frame,
+        let message = tokio::select! {
+            message = messages.next() => message,
             // Nobody listens any more: the link drains. Held on to, the stream
             // would keep it open.
             () = events.closed() => return,
         };
-        let frame = match frame {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) if is_peers_fault(&error) => {
-                return cannot_be_read(&error_chain(&error), &events).await;
+        let event = match message {
+            Ok(Some(message)) => event(message),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the server's control stream cannot be read on");
+                // Nobody listens where the link drains already.
+                drop(events.send(LinkEvent::Unreadable).await);
+                return;
             }
-            Some(Err(_)) | None => return,
         };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        lines.push(data);
-        loop {
-            match lines.next_message() {
-                Ok(Some(message)) => {
-                    if let Some(event) = event(message)
-                        && events.send(event).await.is_err()
-                    {
-                        return;
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => return cannot_be_read(&error.to_string(), &events).await,
-            }
+        if let Some(event) = event
+            && events.send(event).await.is_err()
+        {
+            return;
         }
     }
-}
-
-async fn cannot_be_read(error: &str, events: &mpsc::Sender<LinkEvent>) {
-    tracing::warn!(error, "the server's control stream cannot be read on");
-    // Nobody listens where the link drains already.
-    drop(events.send(LinkEvent::Unreadable).await);
 }
 
 fn event(message: ServerMessage) -> Option<LinkEvent> {

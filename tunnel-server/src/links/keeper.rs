@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request};
-use http_body_util::BodyExt;
 use http_relay::body::{RelayBody, error_chain, pass};
 use http_relay::body_channel::{self, BodyWriter};
-use http_relay::h2_error::is_peers_fault;
+use http_relay::control_messages::ControlMessages;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
@@ -17,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use service_kit::stream_tasks::StreamTasks;
 use service_kit::tasks::{Spawner, Tasks};
 use tokio::time::timeout;
-use tunnel_protocol::control::{ClientMessage, Lines, ServerMessage, line};
+use tunnel_protocol::control::{ClientMessage, ServerMessage, line};
 use tunnel_protocol::handshake::Hello;
 use tunnel_protocol::header::{STREAM, STREAM_CONTROL};
 use tunnel_protocol::limits::{
@@ -197,37 +196,22 @@ async fn control_stream(mut sender: SendRequest<RelayBody>, body: RelayBody, lin
     }
 }
 
-async fn read_control(mut body: Incoming, link: &Link) {
-    let mut lines = Lines::default();
-    let cannot_be_read = |error: &str| {
-        tracing::warn!(error, "the client's control stream cannot be read on");
-        link.close.cancel();
-    };
+async fn read_control(body: Incoming, link: &Link) {
+    let mut messages = ControlMessages::new(body);
     loop {
-        let frame = match body.frame().await {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) if is_peers_fault(&error) => {
-                return cannot_be_read(&error_chain(&error));
-            }
-            // A client that drains may drop it.
-            Some(Err(_)) | None => return,
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        lines.push(data);
-        loop {
-            match lines.next_message() {
-                Ok(Some(ClientMessage::Drain { deadline_ms })) => {
-                    // Once: a stranger is not to fill the log.
-                    if !link.draining.is_cancelled() {
-                        tracing::info!(deadline_ms, "the client drains");
-                    }
-                    link.draining.cancel();
+        match messages.next().await {
+            Ok(Some(ClientMessage::Drain { deadline_ms })) => {
+                // Once: a stranger is not to fill the log.
+                if !link.draining.is_cancelled() {
+                    tracing::info!(deadline_ms, "the client drains");
                 }
-                Ok(Some(ClientMessage::Unknown)) => {}
-                Ok(None) => break,
-                Err(error) => return cannot_be_read(&error.to_string()),
+                link.draining.cancel();
+            }
+            Ok(Some(ClientMessage::Unknown)) => {}
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the client's control stream cannot be read on");
+                return link.close.cancel();
             }
         }
     }
