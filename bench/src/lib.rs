@@ -8,6 +8,9 @@
 //!   [`load`] call it; [`chain`] puts our processes between the two.
 //! - [`lean`] are callers and an origin that cost as little as can be, for where they
 //!   share two cores with what is measured; [`proxies`] measures one with them.
+//! - [`peers`] are other tunnels beside ours, [`loads`] what is asked of them by the
+//!   [`generator`], and [`results`] what comes of it: see `PEERS.md`.
+//! - [`guard`] counts the instructions of our own.
 //! - [`upgraded`] carries upgraded connections over a link in two ways.
 //! - [`choices`] are the measurements behind the choices in `NOTES.md`.
 
@@ -22,12 +25,17 @@ pub mod certificate;
 pub mod chain;
 pub mod choices;
 pub mod cpu;
+pub mod generator;
+pub mod guard;
 pub mod lane;
 pub mod lean;
 pub mod load;
+pub mod loads;
 pub mod origin;
+pub mod peers;
 pub mod proxies;
 pub mod report;
+pub mod results;
 pub mod rounds;
 pub mod stats;
 pub mod upgraded;

@@ -3,7 +3,8 @@
 
 use http::header::UPGRADE;
 use http::{HeaderMap, StatusCode};
-use tunnel_protocol::handshake::{Answer, Hello, UPGRADE_TOKEN, mark_answer};
+use tunnel_protocol::carrier::Carrier;
+use tunnel_protocol::handshake::{Answer, Hello, mark_answer};
 
 use crate::input::{first_line, header_lines};
 
@@ -16,7 +17,9 @@ pub fn run(bytes: &[u8]) {
     let headers = header_lines(lines);
     hello(&headers);
     if let Ok(status) = StatusCode::from_bytes(status) {
-        answer(status, &headers);
+        for carrier in Carrier::ALL {
+            answer(status, &headers, carrier);
+        }
     }
 }
 
@@ -33,19 +36,20 @@ fn hello(headers: &HeaderMap) {
     }
 }
 
-fn answer(status: StatusCode, headers: &HeaderMap) {
-    let read = Answer::read(status, headers);
+fn answer(status: StatusCode, headers: &HeaderMap, carrier: Carrier) {
+    let read = Answer::read(status, headers, carrier);
     let mut written = HeaderMap::new();
     match read {
         Answer::Accepted => {
             assert_eq!(status, StatusCode::SWITCHING_PROTOCOLS);
             let protocol = headers.get(UPGRADE).map(|value| value.as_bytes());
-            assert!(protocol.is_some_and(|it| it.eq_ignore_ascii_case(UPGRADE_TOKEN.as_bytes())));
+            let asked = carrier.protocol().as_bytes();
+            assert!(protocol.is_some_and(|it| it.eq_ignore_ascii_case(asked)));
         }
         Answer::Refused(refusal) => {
             assert_eq!(status, refusal.status());
             mark_answer(&mut written, Some(refusal));
-            assert_eq!(Answer::read(status, &written), read);
+            assert_eq!(Answer::read(status, &written, carrier), read);
         }
         Answer::Stranger(seen) => assert_eq!(seen, status),
     }

@@ -44,6 +44,9 @@ impl RelayError {
     }
 }
 
+/// As much of an error as is told, characters.
+const LONGEST_ERROR: usize = 1000;
+
 /// An error and its causes as one line.
 #[must_use]
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
@@ -56,6 +59,11 @@ pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
             text.push_str(&cause_text);
         }
         source = cause.source();
+    }
+    // HTTP/2's may hold what the other side said, which may be long.
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_ERROR) {
+        text.truncate(end);
+        text.push('…');
     }
     text
 }

@@ -56,6 +56,9 @@ const SHOWN: [&str; 26] = [
 /// A path, segment by segment.
 #[must_use]
 pub fn path(path: &str) -> String {
+    if path.len() <= TARGET && !path.contains('%') && !tokens::is_in(path) {
+        return path.to_owned();
+    }
     pieces(path, '/', part)
 }
 
@@ -68,6 +71,9 @@ pub fn query(query: &str) -> String {
 /// Anything else.
 #[must_use]
 pub fn text(text: &str) -> String {
+    if text.len() <= SHORT && !tokens::is_in(text) {
+        return text.to_owned();
+    }
     let looked_at = beginning(text, 2 * SHORT);
     // A cut token is still one.
     let mut shown = without_tokens(looked_at);

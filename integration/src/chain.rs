@@ -1,7 +1,7 @@
 //! The whole chain as processes: tunnel-server, tunnel-client, proxy-sidecar, in
 //! front of a Kubernetes API or of anything else that speaks HTTP.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct ChainOptions {
     /// Environment variables of tunnel-client's.
     pub client_variables: Vec<(String, String)>,
     pub server_arguments: Vec<String>,
+    /// What the server listens at: the loopback address, or all of the machine's.
+    pub listen: Ipv4Addr,
     /// The server's limits from its start on, if not the defaults.
     pub limits: Option<Value>,
 }
@@ -89,15 +91,16 @@ impl Chain {
             format!("{}\n", connector_token.expose()),
         )?;
 
-        let mut config = ServerConfig::new(BASE_DOMAIN, "127.0.0.1:0");
+        let mut config = ServerConfig::new(BASE_DOMAIN, &format!("{}:0", options.listen));
         config.limits.clone_from(&options.limits);
         config.cluster(CLUSTER, &[&connector_token]);
         config.caller(CALLER, &[CLUSTER], &[&access_token]);
         config.write(&folder.path().join("server.yaml"))?;
         let server = start_server(&spawner, &options, folder.path()).await?;
-        let server_address = server.address.context("the server's log has no address")?;
+        let listens_at = server.address.context("the server's log has no address")?;
         // A restarted server is to take the same port.
-        config.listen = server_address.to_string();
+        config.listen = listens_at.to_string();
+        let server_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listens_at.port()));
         config.write(&folder.path().join("server.yaml"))?;
 
         let sidecar = match &options.api_server {
@@ -247,6 +250,12 @@ impl Chain {
         self.options.server_arguments = arguments;
     }
 
+    /// Further flags of the client, from its next start on.
+    pub fn set_client_arguments(&mut self, arguments: &[&str]) {
+        let arguments = arguments.iter().map(ToString::to_string);
+        self.options.client_arguments = arguments.collect();
+    }
+
     /// Starts the server again, on the same port.
     pub async fn restart_server(&mut self) -> Result<()> {
         self.server.kill()?;
@@ -293,6 +302,19 @@ impl Chain {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         self.options.client_variables = variables.iter().map(owned).collect();
         self.restart_client().await
+    }
+
+    /// Another tunnel-client in the place of the chain's: it dials `servers`.
+    pub async fn restart_client_to(&mut self, servers: &str, arguments: &[&str]) -> Result<()> {
+        self.client.kill()?;
+        let mut all = client_arguments(self.server_address, self.upstream()?);
+        let server = all.iter().position(|flag| flag == "--server");
+        let server = server.and_then(|at| all.get_mut(at + 1));
+        *server.context("no --server")? = servers.to_owned();
+        all.extend(arguments.iter().map(ToString::to_string));
+        let folder = self.folder.path();
+        self.client = Service::start(&self.spawner, "tunnel-client", &all, folder).await?;
+        Ok(())
     }
 
     /// Where tunnel-client relays.

@@ -118,6 +118,7 @@ impl ChainOptions {
             client_arguments: Vec::new(),
             client_variables: Vec::new(),
             server_arguments: Vec::new(),
+            listen: std::net::Ipv4Addr::LOCALHOST,
             limits: None,
         }
     }

@@ -99,10 +99,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// As [`Self::exactly`]; an end before them is no error.
+    pub async fn exactly_or_end(&mut self, count: usize) -> Result<Result<String, Ended>> {
+        while self.buffer.len() < count {
+            if let Some(ended) = self.more().await? {
+                return Ok(Err(ended));
+            }
+        }
+        Ok(Ok(self.exactly(count).await?))
+    }
+
     /// What has come, which is at least something.
     pub async fn some(&mut self) -> Result<BytesMut> {
+        self.some_within(SOON).await
+    }
+
+    /// As [`Self::some`], with another deadline.
+    pub async fn some_within(&mut self, within: Duration) -> Result<BytesMut> {
         while self.buffer.is_empty() {
-            if let Some(ended) = self.more().await? {
+            if let Some(ended) = self.more_within(within).await? {
                 bail!("{ended:?}");
             }
         }
@@ -165,7 +180,7 @@ pub struct RawUpstream {
 
 impl RawUpstream {
     pub async fn bind() -> Result<Self> {
-        Self::of(TcpListener::bind("127.0.0.1:0").await?)
+        Self::of(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?)
     }
 
     /// One whose kernel takes next to nothing that is not read.
@@ -176,7 +191,8 @@ impl RawUpstream {
         Self::of(socket.listen(16)?)
     }
 
-    fn of(listener: TcpListener) -> Result<Self> {
+    /// Where `listener` listens.
+    pub fn of(listener: TcpListener) -> Result<Self> {
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -205,9 +221,27 @@ impl RawUpstream {
                 drop(connection.send(answer).await);
                 continue;
             }
+            if head
+                .to_ascii_lowercase()
+                .contains("user-agent: tunnel-client/")
+            {
+                // It looks what is behind its sidecar, as it starts.
+                let answer =
+                    "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                drop(connection.send(answer).await);
+                continue;
+            }
             return Ok((connection, head));
         }
     }
+}
+
+/// A TCP connection, from an address of the loopback network.
+pub async fn tcp(from: Ipv4Addr, to: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    socket.bind((from, 0).into())?;
+    Ok(socket.connect(to).await?)
 }
 
 impl Chain {
@@ -219,8 +253,14 @@ impl Chain {
     /// As [`Self::raw_caller`], from an address of the loopback network and with a
     /// protocol of its own.
     pub async fn raw_caller_from(&self, from: Ipv4Addr, protocol: &[u8]) -> Result<Caller> {
-        let config = client_config(&self.ca_file(), &[protocol])?;
         let stream = self.tcp_from(from).await?;
+        self.raw_caller_over(stream, protocol).await
+    }
+
+    /// As [`Self::raw_caller`], over a connection that is there, to the server or to what
+    /// stands before it.
+    pub async fn raw_caller_over(&self, stream: TcpStream, protocol: &[u8]) -> Result<Caller> {
+        let config = client_config(&self.ca_file(), &[protocol])?;
         let name = ServerName::try_from(self.host())?;
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
@@ -230,10 +270,7 @@ impl Chain {
 
     /// A TCP connection to the server, from an address of the loopback network.
     pub async fn tcp_from(&self, from: Ipv4Addr) -> Result<TcpStream> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_nodelay(true)?;
-        socket.bind((from, 0).into())?;
-        Ok(socket.connect(self.server_address).await?)
+        tcp(from, self.server_address).await
     }
 
     /// A caller's connection after its request's head: `request` is the request

@@ -16,12 +16,15 @@ pub fn new_token(kind: TokenKind) -> Token {
 pub struct ServerConfig {
     pub base_domain: String,
     pub listen: String,
+    pub admin_listen: String,
     /// Further names of the server itself.
     pub extra_hosts: Vec<String>,
     /// What callers use, where something maps it to the listener's.
     pub public_port: Option<u16>,
     /// The section `limits`; nothing leaves the defaults.
     pub limits: Option<Value>,
+    /// Further keys, an object.
+    pub further: Value,
     /// `{name, connectorTokens: […]}`
     pub clusters: Vec<Value>,
     /// `{name, clusters: […], accessTokens: […]}`
@@ -30,7 +33,6 @@ pub struct ServerConfig {
 
 /// Limits that hold nobody up.
 pub fn no_limits() -> Value {
-    let share = json!({ "requestsPerSecond": 0, "openRequests": 0 });
     json!({
         "perAddress": {
             "unprovedConnections": 0,
@@ -38,7 +40,7 @@ pub fn no_limits() -> Value {
             "failuresPerMinute": 0,
         },
         "perCaller": { "requestsPerSecond": 0, "openRequests": 0, "connections": 0 },
-        "perCluster": share,
+        "perCluster": { "requestsPerSecond": 0, "openRequests": 0, "handshakesPerMinute": 0 },
     })
 }
 
@@ -47,9 +49,11 @@ impl ServerConfig {
         Self {
             base_domain: base_domain.into(),
             listen: listen.into(),
+            admin_listen: "127.0.0.1:0".into(),
             extra_hosts: Vec::new(),
             public_port: None,
             limits: None,
+            further: json!({}),
             clusters: Vec::new(),
             callers: Vec::new(),
         }
@@ -78,7 +82,7 @@ impl ServerConfig {
         let mut document = json!({
             "baseDomain": self.base_domain,
             "listen": self.listen,
-            "adminListen": "127.0.0.1:0",
+            "adminListen": self.admin_listen,
             "extraHosts": self.extra_hosts,
             "clusters": self.clusters,
             "callers": self.callers,
@@ -88,6 +92,9 @@ impl ServerConfig {
         }
         if let Some(limits) = &self.limits {
             document["limits"] = limits.clone();
+        }
+        for (key, value) in self.further.as_object().into_iter().flatten() {
+            document[key] = value.clone();
         }
         let beside = path.with_extension("new");
         std::fs::write(&beside, format!("{document:#}\n"))?;

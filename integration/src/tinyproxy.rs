@@ -1,27 +1,21 @@
 //! A real HTTP proxy with a password: tinyproxy.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 
 use anyhow::Result;
-use local_kubernetes::process::{Process, Program, Spawner};
-use tempfile::TempDir;
-use tokio::net::TcpStream;
 
-use crate::chain::SOON;
+use crate::daemon::{Daemon, own_address};
 use crate::secrets::Secrets;
-use crate::wait::until;
 
 const USER: &str = "culvert";
+/// Not 3128, which a squid that Debian starts has at all addresses.
+const PORT: u16 = 8888;
 
 /// Runs until it is dropped.
 pub struct Tinyproxy {
     pub address: SocketAddr,
     password: String,
-    // In this order: the process ends before who started it.
-    process: Process,
-    _spawner: Spawner,
-    _folder: TempDir,
+    daemon: Daemon,
 }
 
 impl Tinyproxy {
@@ -33,10 +27,7 @@ impl Tinyproxy {
     /// With further lines of configuration.
     pub async fn start_with(secrets: &Secrets, configuration: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        // It cannot be told to choose a port and say which; so it has an address
-        // of its own among loopback's.
-        let [a, b, c] = rand::random::<[u8; 3]>();
-        let address = SocketAddr::from((Ipv4Addr::new(127, a | 1, b, c | 1), 3128));
+        let address = own_address(PORT);
         let password = format!("{:032x}", rand::random::<u128>());
         secrets.add("the proxy's password", &password);
         secrets.add(
@@ -52,27 +43,12 @@ impl Tinyproxy {
                 address.port()
             ),
         )?;
-        let spawner = Spawner::new()?;
-        let mut process = spawner.spawn(&Program {
-            name: "tinyproxy",
-            binary: &PathBuf::from("tinyproxy"),
-            arguments: &["-d", "-c", "tinyproxy.conf"].map(str::to_owned),
-            folder: folder.path(),
-        })?;
-        until("the start of tinyproxy", SOON, || {
-            let running = process.must_run();
-            async move {
-                running?;
-                Ok(TcpStream::connect(address).await.ok())
-            }
-        })
-        .await?;
+        let arguments = ["-d", "-c", "tinyproxy.conf"];
+        let daemon = Daemon::start("tinyproxy", &arguments, folder, address).await?;
         Ok(Self {
             address,
             password,
-            process,
-            _spawner: spawner,
-            _folder: folder,
+            daemon,
         })
     }
 
@@ -88,7 +64,6 @@ impl Tinyproxy {
 
     /// How many connections it was asked for.
     pub fn connects(&self) -> Result<usize> {
-        let log = std::fs::read_to_string(self.process.log())?;
-        Ok(log.matches("): CONNECT ").count())
+        Ok(self.daemon.printed()?.matches("): CONNECT ").count())
     }
 }

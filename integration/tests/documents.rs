@@ -26,7 +26,7 @@ fn the_tables_of_flags_are_the_codes() -> Result<()> {
     let (written, after) = rest.split_once(END).context("no end of the tables")?;
     let made = [
         tunnel_server::cli::Cli::command().name("tunnel-server"),
-        tunnel_client::Args::command().name("tunnel-client"),
+        tunnel_client::Cli::command().name("tunnel-client"),
         proxy_sidecar::Args::command().name("proxy-sidecar"),
     ]
     .iter()
@@ -177,5 +177,45 @@ fn the_readmes_links_lead_somewhere() -> Result<()> {
         ensure!(document(target).exists(), "{target} is not there");
     }
     ensure!(links > 5, "found {links} links");
+    Ok(())
+}
+
+/// What tests run nginx and HAProxy with.
+#[test]
+fn the_load_balancers_page_shows_their_files() -> Result<()> {
+    let page = std::fs::read_to_string(document("docs/load-balancers.md"))?;
+    let mut files = 0;
+    for entry in std::fs::read_dir(document("docs/load-balancers"))? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        let is_shown = page.contains(&format!("\n{text}```\n"));
+        ensure!(is_shown, "{} is not what the page shows", path.display());
+        files += 1;
+    }
+    ensure!(files == 4, "{files} files");
+    Ok(())
+}
+
+#[test]
+fn the_load_balancers_pages_settings_have_no_fault() -> Result<()> {
+    let page = std::fs::read_to_string(document("docs/load-balancers.md"))?;
+    let settings: Vec<_> = yaml_blocks(&page)
+        .filter(|block| block.contains("trustedProxies:") || block.contains("proxyProtocol:"))
+        .filter(|block| !block.contains("tcp:"))
+        .collect();
+    ensure!(settings.len() == 5, "{} of them", settings.len());
+    for block in settings {
+        let listen = match block.contains("listen:") {
+            true => "",
+            false => "listen: 127.0.0.1:8443\n",
+        };
+        let file = tempfile::NamedTempFile::new()?;
+        let text = format!("baseDomain: clusters.example.com\n{listen}{block}");
+        std::fs::write(file.path(), text)?;
+        let mut check = Process::new(culvert("tunnel-server")?);
+        let output = check.arg("check-config").arg(file.path()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{block}: {said}");
+    }
     Ok(())
 }

@@ -17,6 +17,7 @@ use integration::chain::{ApiServer, Chain, ChainOptions, SOON, client_arguments}
 use integration::environment::Environment;
 use integration::http_version::HttpVersion;
 use integration::raw_http::{Accepted, RawUpstream};
+use integration::replica::Replica;
 use integration::server_config::new_token;
 use integration::service::Service;
 use integration::switch::Switch;
@@ -445,21 +446,6 @@ async fn a_server_that_drains_lets_a_stream_go_on(environment: Arc<Environment>)
     chain.stop().await
 }
 
-/// Another tunnel-server with the chain's configuration and certificate.
-async fn another_server(chain: &Chain) -> Result<Service> {
-    let folder = chain.folder().join("another-server");
-    std::fs::create_dir_all(folder.join("dev"))?;
-    for entry in std::fs::read_dir(chain.folder().join("dev"))? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), folder.join("dev").join(entry.file_name()))?;
-    }
-    let mut config = chain.config.clone();
-    config.listen = "127.0.0.1:0".to_owned();
-    config.write(&folder.join("server.yaml"))?;
-    let arguments = ["--config", "server.yaml", "--dev", "dev"].map(str::to_owned);
-    Service::start(chain.spawner(), "tunnel-server", &arguments, &folder).await
-}
-
 /// The new link is there while the old one still has its streams.
 async fn a_server_that_drains_hands_its_client_over(environment: Arc<Environment>) -> Result<()> {
     let (mut chain, upstream) = chain(&environment).await?;
@@ -472,19 +458,17 @@ async fn a_server_that_drains_hands_its_client_over(environment: Arc<Environment
     chain.linked().await?;
     let mut open = both(&chain, &upstream).await?;
 
-    let another = another_server(&chain).await?;
-    let address = another.address.context("no address")?;
-    switch.to(address);
+    let another = Replica::start(&chain, "another-server", &[]).await?;
+    switch.to(another.address);
     chain.server.terminate()?;
     until("a link with the other server", SOON, || async {
-        let links = another.metric("tunnel_server_links").await?;
-        Ok((links == Some(1.0)).then_some(()))
+        Ok((another.links().await? == 1).then_some(()))
     })
     .await?;
     for open in &mut open {
         open.goes_on().await?;
     }
-    let url = format!("https://{}:{}/", chain.host(), address.port());
+    let url = format!("https://{}:{}/", chain.host(), another.address.port());
     let call = async { anyhow::Ok(chain.caller()?.get(url).send().await?) };
     let answer = async {
         let (mut connection, _) = upstream.request().await?;
@@ -506,7 +490,9 @@ async fn a_server_that_drains_hands_its_client_over(environment: Arc<Environment
         &mut chain.server,
     )
     .await?;
-    environment.secrets.must_not_be_in_file(&another.log())?;
+    environment
+        .secrets
+        .must_not_be_in_file(&another.service.log())?;
     chain.stop().await
 }
 

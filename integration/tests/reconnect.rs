@@ -7,21 +7,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use integration::chain::{Chain, ChainOptions, SOON, client_arguments};
+use integration::certificate_trust::client_config;
+use integration::chain::{BASE_DOMAIN, Chain, ChainOptions, SOON, client_arguments};
 use integration::environment::Environment;
 use integration::played_cluster;
-use integration::raw_http::{Accepted, RawUpstream};
-use integration::server_config::new_token;
+use integration::raw_http::{Accepted, Connection, RawUpstream};
+use integration::server_config::{new_token, no_limits};
 use integration::service::Service;
 use integration::wait::until;
 use integration::{suite, tests};
 use reqwest::Response;
+use rustls::HandshakeKind;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tunnel_protocol::token::TokenKind;
 
 /// A second after the server is ready, and the chain's jitter; five times that
 /// on a loaded machine.
 const BACK: Duration = Duration::from_millis(5 * (1_000 + 250));
+
+/// More sessions than a server's cache would hold, which is rustls' default.
+const OTHERS: usize = 300;
 
 fn main() -> ExitCode {
     suite::run(tests![
@@ -34,7 +42,41 @@ fn main() -> ExitCode {
         the_server_lets_open_requests_end,
         a_drain_has_a_deadline,
         admin_ports,
+        whoever_comes_back_resumes_its_tls_session,
     ])
+}
+
+/// Also when many others have come since: nothing is kept for them.
+async fn whoever_comes_back_resumes_its_tls_session(environment: Arc<Environment>) -> Result<()> {
+    let options = ChainOptions {
+        limits: Some(no_limits()),
+        ..ChainOptions::bare()
+    };
+    let (chain, _cluster) = played_cluster::start(&environment, options).await?;
+    let connector = || -> Result<_> {
+        let config = client_config(&chain.ca_file(), &[])?;
+        Ok(TlsConnector::from(Arc::new(config)))
+    };
+    let client = connector()?;
+    let first = tls_session(&chain, &client).await?;
+    for _ in 0..OTHERS {
+        tls_session(&chain, &connector()?).await?;
+    }
+    let again = tls_session(&chain, &client).await?;
+    ensure!(first == Some(HandshakeKind::Full), "{first:?}");
+    ensure!(again == Some(HandshakeKind::Resumed), "{again:?}");
+    chain.stop().await
+}
+
+async fn tls_session(chain: &Chain, client: &TlsConnector) -> Result<Option<HandshakeKind>> {
+    let stream = TcpStream::connect(chain.server_address).await?;
+    let name = ServerName::try_from(chain.host())?;
+    let mut connection = Connection::new(client.connect(name, stream).await?);
+    let page = format!("GET / HTTP/1.1\r\nHost: {BASE_DOMAIN}\r\n\r\n");
+    connection.send(page).await?;
+    // The ticket comes before the answer.
+    connection.head().await?;
+    Ok(connection.into_inner().get_ref().1.handshake_kind())
 }
 
 /// A folder for another tunnel-client of the chain's cluster.

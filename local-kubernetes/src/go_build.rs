@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::go_commands::{GO_ENVIRONMENT, GO_FLAGS, GoCommand, GoModule, OLDEST_GO};
+use crate::go_program::GoPackage;
 use crate::log_tail::log_tail;
 use crate::process::signalled_at_parent_death;
 use crate::{command, environment};
@@ -55,9 +56,9 @@ fn write_module(module: &GoModule, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program in the folder `sources`, which is a module of its own.
-pub(crate) fn build_program(
-    name: &str,
+/// Builds a command of the module in the folder `sources`, or of one that it requires.
+pub(crate) fn build_package(
+    package: &GoPackage<'_>,
     sources: &Path,
     binary: &Path,
     progress: &dyn Fn(&str),
@@ -68,8 +69,9 @@ pub(crate) fn build_program(
     command
         .arg("build")
         .args(GO_FLAGS)
-        .args(["-ldflags", "-s -w"]);
-    command.arg("-o").arg(binary).arg(".");
+        .args(["-ldflags", "-s -w", "-tags", package.tags]);
+    command.arg("-o").arg(binary).arg(package.package);
+    let name = package.name;
     run_build(name, command.stderr(File::create(&log)?), &log, progress)
         .with_context(|| format!("cannot build {name} in {}", sources.display()))
 }

@@ -24,17 +24,49 @@ pub fn obtain_go_program(
     sources: &Path,
     progress: &dyn Fn(&str),
 ) -> Result<PathBuf> {
-    let sources = std::path::absolute(sources)?;
-    let root = environment::cache_folder()?.join("programs");
-    let key = format!("{name}-{OS}-{ARCH}-{}", digest(&sources)?);
-    let folder = cache::whole_folder(&root, &key, &[name], progress, |folder| {
-        go_build::build_program(name, &sources, &folder.join(name), progress)
-    })?;
-    Ok(std::path::absolute(folder)?.join(name))
+    let own = GoPackage {
+        name,
+        package: ".",
+        tags: "",
+    };
+    Ok(obtain_go_packages(name, sources, &[own], progress)?.join(name))
 }
 
-/// Of everything that the binary is made of.
-fn digest(sources: &Path) -> Result<String> {
+/// A command to be built.
+#[derive(Clone, Copy, Debug)]
+pub struct GoPackage<'a> {
+    /// The name of the binary.
+    pub name: &'a str,
+    /// What holds its `main`: of the module itself, or of one that it requires.
+    pub package: &'a str,
+    /// Build tags, separated by commas.
+    pub tags: &'a str,
+}
+
+/// The folder with these commands, as [`obtain_go_program`] has one.
+///
+/// # Errors
+/// As there.
+pub fn obtain_go_packages(
+    name: &str,
+    sources: &Path,
+    packages: &[GoPackage<'_>],
+    progress: &dyn Fn(&str),
+) -> Result<PathBuf> {
+    let sources = std::path::absolute(sources)?;
+    let root = environment::cache_folder()?.join("programs");
+    let key = format!("{name}-{OS}-{ARCH}-{}", digest(&sources, packages)?);
+    let names: Vec<_> = packages.iter().map(|package| package.name).collect();
+    let folder = cache::whole_folder(&root, &key, &names, progress, |folder| {
+        packages.iter().try_for_each(|package| {
+            go_build::build_package(package, &sources, &folder.join(package.name), progress)
+        })
+    })?;
+    Ok(std::path::absolute(folder)?)
+}
+
+/// Of everything that the binaries are made of.
+fn digest(sources: &Path, packages: &[GoPackage<'_>]) -> Result<String> {
     let mut files = fs::read_dir(sources)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read {}", sources.display()))?;
@@ -46,6 +78,14 @@ fn digest(sources: &Path) -> Result<String> {
         hash.update(file.file_name().as_encoded_bytes());
         hash.update(content.len().to_be_bytes());
         hash.update(content);
+    }
+    for package in packages {
+        let GoPackage {
+            name,
+            package,
+            tags,
+        } = package;
+        hash.update(format!("{name} {package} {tags}\n"));
     }
     for (variable, value) in GO_ENVIRONMENT {
         hash.update(format!("{variable}={value}\n"));
@@ -66,12 +106,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("go.mod"), "module a").unwrap();
         fs::write(folder.path().join("main.go"), "package main").unwrap();
-        let first = digest(folder.path()).unwrap();
-        assert_eq!(digest(folder.path()).unwrap(), first);
+        let digest = |tags| {
+            let package = GoPackage {
+                name: "a",
+                package: ".",
+                tags,
+            };
+            super::digest(folder.path(), &[package]).unwrap()
+        };
+        let first = digest("");
+        assert_eq!(digest(""), first);
+        assert_ne!(digest("x"), first);
         fs::write(folder.path().join("main.go"), "package main // changed").unwrap();
-        let second = digest(folder.path()).unwrap();
+        let second = digest("");
         assert_ne!(second, first);
         fs::write(folder.path().join("go.sum"), "").unwrap();
-        assert_ne!(digest(folder.path()).unwrap(), second);
+        assert_ne!(digest(""), second);
     }
 }

@@ -47,7 +47,7 @@ pub use cache::whole_folder;
 pub use certificates::Identity;
 pub use control_plane::ControlPlane;
 pub use environment::cache_folder;
-pub use go_program::obtain_go_program;
+pub use go_program::{GoPackage, obtain_go_packages, obtain_go_program};
 pub use kubeconfig::Kubeconfig;
 pub use kubernetes_api::{KubernetesApi, obtain};
 pub use options::{Options, ServingCertificate};

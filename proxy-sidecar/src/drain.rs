@@ -6,6 +6,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use http_relay::watch_end::not_too_young;
 use service_kit::shutdown::Signal;
 use service_kit::tasks::Tasks;
 use tokio::time::sleep;
@@ -22,6 +23,14 @@ pub(crate) struct Ending {
     pub(crate) draining: CancellationToken,
     /// It takes nothing new: no connection, and no second request on one.
     pub(crate) closing: CancellationToken,
+}
+
+impl Ending {
+    /// Ready when a watch is to end whose answer's head comes now.
+    pub(crate) fn of_a_watch(&self) -> impl Future<Output = ()> + use<> {
+        let Self { draining, closing } = self.clone();
+        not_too_young(draining.cancelled_owned(), closing.cancelled_owned())
+    }
 }
 
 /// Accepts connections until [`Ending::closing`].

@@ -4,7 +4,7 @@
 //! proves it, [`routes`] tells where it goes, the [`filter`] decides, [`claims`] takes
 //! what the caller may not say of itself, [`credential`] gives the `Authorization`
 //! header, maybe of a [`plugin`], and the [`upstream`] sends it on, to be answered or to be spliced after an
-//! upgrade. A watch ends by [`watch_end`] when all end by [`drain`].
+//! upgrade. A watch ends by [`http_relay::watch_end`] when all end by [`drain`].
 
 pub mod args;
 mod capacity;
@@ -32,7 +32,6 @@ mod sidecar;
 mod static_files;
 mod token_file;
 mod upstream;
-mod watch_end;
 mod well_formed;
 
 pub use args::Args;

@@ -6,11 +6,12 @@ use std::future::pending;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TE, TRAILER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, request};
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::join::join;
+use http_relay::named::Named;
 use http_relay::upgrade::{self, UnsupportedUpgrade};
-use http_relay::{RelayBody, framing, headers, mask};
+use http_relay::{RelayBody, framing, headers, watch_end};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -18,8 +19,7 @@ use service_kit::accept::Place;
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
-use tracing::{Instrument, Level, Span};
-use tunnel_protocol::header::REQUEST_ID;
+use tracing::{Instrument, Span};
 use tunnel_protocol::limits::SWITCH_TIMEOUT;
 use tunnel_protocol::upgrade::Protocol;
 
@@ -34,7 +34,6 @@ use crate::routes::{Route, Routes};
 use crate::secret::Secret;
 use crate::static_files::StaticFiles;
 use crate::upstream::{AnswerBody, SendError, Upstream, UpstreamError};
-use crate::watch_end;
 use crate::well_formed;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -66,33 +65,6 @@ pub(crate) struct Caller {
     pub(crate) worker: usize,
 }
 
-/// What log lines say of a request. Few requests have one: making the span for each
-/// would cost more than all else that is done here.
-struct Named {
-    id: Option<HeaderValue>,
-    method: Method,
-    uri: Uri,
-}
-
-impl Named {
-    fn of(request: &Request<Incoming>) -> Self {
-        Self {
-            id: request.headers().get(REQUEST_ID).cloned(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-        }
-    }
-
-    fn span(&self) -> Span {
-        tracing::info_span!(
-            "request",
-            request_id = mask::id(self.id.as_ref()),
-            method = %self.method,
-            path = mask::path(self.uri.path())
-        )
-    }
-}
-
 impl Proxy {
     pub(crate) async fn serve(
         self: Arc<Self>,
@@ -100,10 +72,7 @@ impl Proxy {
         caller: Caller,
     ) -> Result<Response<RelayBody>, Infallible> {
         let named = Named::of(&request);
-        let span = match tracing::enabled!(Level::DEBUG) {
-            true => named.span(),
-            false => Span::none(),
-        };
+        let span = named.debug_span();
         let upgrade = self.kubectl_errors && asked(&request).is_ok_and(|asked| asked.is_some());
         let answered = self.forward(request, caller, &named).instrument(span).await;
         Ok(answered.unwrap_or_else(|error| {
@@ -176,7 +145,7 @@ impl Proxy {
             None => {}
         }
 
-        let watch = watch_end::is_asked_for(&parts).then_some(&self.ending);
+        let watch = watch_end::is_asked_for(&parts.method, &parts.uri).then_some(&self.ending);
         let response = self
             .upstream
             .send(
@@ -289,7 +258,7 @@ fn answer(
     framing::check(&parts.headers).map_err(ProxyError::Answer)?;
     clean_answer(&mut parts.headers);
     let watch = match watch {
-        Some(ending) => watch_end::cleanly(&parts, body, ending),
+        Some(ending) => watch_end::cleanly(&parts, body, ending.of_a_watch()),
         None => Err(body),
     };
     let body = match watch {

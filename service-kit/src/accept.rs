@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::prompt_tcp::make_prompt;
 use crate::tasks::Spawner;
 
 /// Wait after an accept error. Most are "too many open files": they pass when a
@@ -56,10 +57,7 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = Self::accept(self).await?;
-        // Without it a small answer waits for the peer's delayed ACK.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
-        }
+        make_prompt(&stream, peer);
         Ok((stream, peer))
     }
 }

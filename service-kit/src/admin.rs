@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::pulse::Pulse;
+use crate::tasks;
 
 /// Tells whether the process can do its work, or what keeps it from it.
 pub type Readiness =
@@ -26,6 +27,7 @@ pub type Readiness =
 pub struct Admin {
     ready: Readiness,
     ready_gauge: Gauge,
+    tasks_gauge: Gauge,
     pulse: Pulse,
     metrics: Arc<Registry>,
 }
@@ -46,9 +48,16 @@ impl Admin {
             "Whether /readyz says ok, 1 or 0",
             ready_gauge.clone(),
         );
+        let tasks_gauge = Gauge::default();
+        metrics.register(
+            "culvert_tasks",
+            "Tasks that run in the process: of listeners, connections, links and streams",
+            tasks_gauge.clone(),
+        );
         Self {
             ready,
             ready_gauge,
+            tasks_gauge,
             pulse,
             metrics: Arc::new(metrics),
         }
@@ -85,6 +94,10 @@ fn answer(state: Result<(), String>) -> (StatusCode, String) {
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     admin.ready_gauge.set((admin.ready)().await.is_ok().into());
+    let running = tasks::running();
+    admin
+        .tasks_gauge
+        .set(i64::try_from(running).unwrap_or(i64::MAX));
     let mut text = String::new();
     let status = match encode(&mut text, &admin.metrics) {
         Ok(()) => StatusCode::OK,

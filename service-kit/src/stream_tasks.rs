@@ -15,6 +15,6 @@ where
     F::Output: Send,
 {
     fn execute(&self, task: F) {
-        self.0.spawn(endable(task));
+        self.0.execute(endable(task));
     }
 }

@@ -2,12 +2,22 @@
 //! dropped, its tasks end.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
+
+/// Those that run, whoever owns them.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// How many tasks run in the process, whoever owns them.
+#[must_use]
+pub fn running() -> usize {
+    RUNNING.load(Ordering::Relaxed)
+}
 
 /// Owns tasks. Dropping it ends them at their next wait.
 #[derive(Debug, Default)]
@@ -95,7 +105,8 @@ impl Spawner {
         F: Future + Send + 'static,
     {
         let end = self.end.clone().cancelled_owned();
-        let task = self.tracker.track_future(Owned { end, task });
+        let counted = Running::one();
+        let task = self.tracker.track_future(Owned { end, task, counted });
         match &self.runtime {
             Some(runtime) => drop(runtime.spawn(task)),
             None => drop(tokio::spawn(task)),
@@ -117,6 +128,23 @@ pin_project_lite::pin_project! {
         end: WaitForCancellationFutureOwned,
         #[pin]
         task: F,
+        counted: Running,
+    }
+}
+
+/// One task among [`running`], until it is dropped.
+struct Running;
+
+impl Running {
+    fn one() -> Self {
+        RUNNING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

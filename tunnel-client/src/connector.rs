@@ -1,4 +1,4 @@
-//! Keeps a link: dials, serves, and dials again.
+//! Puts tunnel-client together: what keeps the links, and what is beside that.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,28 +7,30 @@ use prometheus_client::registry::Registry;
 use service_kit::admin::{Admin, Readiness, listen};
 use service_kit::pulse::Pulse;
 use service_kit::tasks::Tasks;
-use service_kit::tls::TlsError;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tunnel_protocol::handshake::Hello;
 
 use crate::args::Config;
-use crate::dial::Dialer;
+use crate::dial::{Dial, Dialer};
+use crate::fleet::Fleet;
 use crate::handshake::RefusedForGood;
-use crate::linker::Linker;
+use crate::lanes::Lanes;
+use crate::link_metrics::LinkMetrics;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::relay::Relay;
+use crate::shared::Shared;
 use crate::sidecar_secret::SidecarSecret;
+use crate::trust::TrustError;
 use crate::upstream::Upstream;
 
 /// Why the connector cannot start.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// The trusted certificates.
+    /// Whom to trust, and our own certificate.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Trust(#[from] TrustError),
     /// The admin port.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
@@ -37,8 +39,9 @@ pub enum BuildError {
 /// Keeps a link to the server.
 pub struct Connector {
     config: Config,
-    dialer: Dialer,
+    dialers: Vec<Dialer>,
     relay: Arc<Relay>,
+    draining: CancellationToken,
     secret: Option<Arc<SidecarSecret>>,
     metrics: Metrics,
     admin_listener: TcpListener,
@@ -53,24 +56,23 @@ impl Connector {
     /// # Errors
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
-        let dialer = Dialer::new(
-            config.server.clone(),
-            config.proxy.clone(),
-            config.ca_file.as_deref(),
-        )?;
+        let dialers = Dialer::all(&config)?;
         let admin_listener = listen(config.admin).await?;
         let tasks = Tasks::new();
         let metrics = Metrics::default();
         let secret = config.sidecar_secret_file.clone();
         let secret = secret.map(SidecarSecret::new).map(Arc::new);
         let upstream = Upstream::new(config.upstream.clone(), secret.clone());
+        let draining = CancellationToken::new();
         Ok(Self {
-            dialer,
+            dialers,
             relay: Arc::new(Relay {
                 upstream,
                 metrics: metrics.clone(),
                 stalls: config.stalls.clone(),
+                draining: draining.clone(),
             }),
+            draining,
             secret,
             metrics,
             admin_address: admin_listener.local_addr()?,
@@ -102,13 +104,15 @@ impl Connector {
         shutdown: impl Future<Output = ()>,
         pulse: Pulse,
     ) -> Result<(), RefusedForGood> {
-        tracing::info!(server = %self.config.server, proxy = self.dialer.proxy(), admin = %self.admin_address, "started");
-        let draining = CancellationToken::new();
+        for dialer in &self.dialers {
+            tracing::info!(server = %dialer.server(), proxy = dialer.proxy(), admin = %self.admin_address, "started");
+        }
         let admin_tasks = Tasks::new();
         let Self {
             config,
-            dialer,
+            dialers,
             relay,
+            draining,
             secret,
             metrics,
             admin_listener,
@@ -116,7 +120,9 @@ impl Connector {
             tasks,
             ..
         } = self;
+        let fleet = Arc::new(Fleet::default());
         let side = Side {
+            fleet: fleet.clone(),
             config: config.clone(),
             metrics: metrics.clone(),
             relay: relay.clone(),
@@ -126,47 +132,63 @@ impl Connector {
         };
         admin_tasks.spawner().spawn(side.run(admin_listener));
 
-        let mut linker = Linker {
-            hello: Hello {
-                instance,
-                generation: 0,
-                client_version: env!("CARGO_PKG_VERSION").to_owned(),
-                subdomain: config.subdomain.clone(),
-            },
-            backoff: config.backoff.clone(),
-            announced: Vec::new(),
+        let shared = Shared {
             config,
-            dialer,
             relay,
             metrics,
-            draining: draining.clone(),
-            superseded: None,
+            fleet,
+            instance,
+            announced: Default::default(),
+            told: Default::default(),
             old_links: Default::default(),
-            tasks,
+            draining,
+            spawner: tasks.spawner(),
         };
-        let ended = {
-            let keeping = std::pin::pin!(async {
-                // A link that can carry nothing would only draw callers.
-                if let Some(secret) = secret {
-                    secret.known().await;
-                }
-                linker.keep().await
-            });
-            tokio::select! {
-                refused = keeping => Err(refused),
-                () = shutdown => Ok(()),
+        let known = async {
+            // A link that can carry nothing would only draw callers.
+            if let Some(secret) = secret {
+                secret.known().await;
             }
         };
-        draining.cancel();
-        let cut = linker.tasks.drain(linker.config.drain).await;
-        tracing::info!(cut, "ended");
-        ended
+        let dialers = dialers.into_iter();
+        let dialers = dialers.map(|dialer| Arc::new(dialer) as Arc<dyn Dial>);
+        keep_links(shared, dialers.collect(), tasks, known, shutdown).await
     }
+}
+
+/// Keeps links from `start` to `shutdown`, or until the server refuses for good; then
+/// lets what they carry end, at most for the configured time.
+pub(crate) async fn keep_links(
+    shared: Shared,
+    dialers: Vec<Arc<dyn Dial>>,
+    tasks: Tasks,
+    start: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RefusedForGood> {
+    let shared = Arc::new(shared);
+    let mut lanes = Lanes::new(shared.clone(), dialers);
+    let ended = {
+        let keeping = std::pin::pin!(async {
+            start.await;
+            lanes.keep().await
+        });
+        tokio::select! {
+            refused = keeping => Err(refused),
+            () = shutdown => Ok(()),
+        }
+    };
+    shared.draining.cancel();
+    // What only asks for a link must not get one any more.
+    drop(lanes);
+    let cut = tasks.drain(shared.config.drain).await;
+    tracing::info!(cut, "ended");
+    ended
 }
 
 /// The admin port, and what its readiness is made from.
 struct Side {
     config: Config,
+    fleet: Arc<Fleet>,
     metrics: Metrics,
     relay: Arc<Relay>,
     secret: Option<Arc<SidecarSecret>>,
@@ -178,6 +200,7 @@ impl Side {
     async fn run(self, listener: TcpListener) {
         let mut registry = Registry::default();
         self.metrics.register(&mut registry);
+        registry.register_collector(Box::new(LinkMetrics(self.fleet)));
         let probe = Probe::new();
         let ready = {
             let probe = probe.clone();
@@ -191,7 +214,7 @@ impl Side {
                     secret.header().map_err(|error| error.to_string())?;
                 }
                 if !metrics.has_link() {
-                    return Err(format!("no link to {}", config.server));
+                    return Err(format!("no link to {}", config.named()));
                 }
                 probe.last()
             };
@@ -210,7 +233,7 @@ impl Side {
                     tracing::error!(%error, "the admin port failed");
                 }
             }
-            () = probe.ask(&self.relay.upstream) => {}
+            () = probe.ask(&self.relay.upstream, self.secret.is_some()) => {}
             () = self.relay.stalls.watch(|look| self.relay.metrics.stalled(look)) => {}
             () = following => {}
         }

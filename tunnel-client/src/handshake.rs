@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONNECTION, HOST, RETRY_AFTER, UPGRADE};
+use http::header::{AUTHORIZATION, HOST, LOCATION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
+use http_relay::body::error_chain;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use service_kit::tasks::Tasks;
+use service_kit::websocket::{Role, bytes_in_messages, derive_accept_key, generate_key};
 use thiserror::Error;
-use tunnel_protocol::handshake::{Answer, Hello, Refusal, UPGRADE_TOKEN};
-use tunnel_protocol::limits::HANDSHAKE_PATH;
+use tokio_util::either::Either;
+use tunnel_protocol::carrier::Carrier;
+use tunnel_protocol::handshake::{Answer, Hello, Refusal};
 use tunnel_protocol::token::Token;
 
-use crate::dial::Connection;
+use crate::dial::{Connection, DialError, Duplex};
+use crate::steps::{Step, Steps, words};
+use crate::stranger::Stranger;
+use crate::tls_fault::TlsFault;
 
-/// As much of a refusal's message as is shown, characters.
-const WORDS: usize = 500;
+/// What HTTP/2 is spoken on.
+pub(crate) type Carried = Either<TokioIo<Upgraded>, Box<dyn Duplex>>;
 
 /// As much of a refusal's body as is read for its message, bytes.
 const MESSAGE: usize = 16 * 1024;
@@ -35,52 +41,132 @@ pub struct RefusedForGood {
 pub(crate) enum HandshakeError {
     #[error(transparent)]
     ForGood(#[from] RefusedForGood),
+    #[error("something on the way has removed the request to upgrade")]
+    NoUpgrade,
+    #[error("this replica of the server has a link of ours already")]
+    Linked,
     #[error("the server asks to come back later: {message}")]
     Later {
         message: String,
         after: Option<Duration>,
     },
+    /// Not the tunnel-server's own word.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
+    /// Not followed yet.
+    #[error("answered with a redirect")]
+    Redirected { location: String },
     #[error(
-        "something between here and the server answered {status} to the handshake, not the tunnel-server itself: \
-         check the address, and that proxies and load balancers pass HTTP upgrades"
+        "answered with a redirect to {to}, where no token is sent: a captive portal or a single \
+         sign-on page may have answered; have tunnel-client excepted from it, or give in --server \
+         where tunnel-server is"
     )]
-    Stranger { status: StatusCode },
-    #[error("the connection ended during the handshake: {0}")]
-    Broken(#[from] hyper::Error),
+    LedAway { to: String },
+    #[error("answered with more than {0} redirects, one after the other: check --server")]
+    Redirects(usize),
+    /// To go where a redirect led.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// What the server says of TLS only once it is asked something.
+    #[error("TLS: {0}")]
+    Tls(TlsFault),
+    #[error("the connection ended during the handshake: {}", error_chain(.0))]
+    Broken(hyper::Error),
 }
 
-/// Does the handshake. The connection that comes back is ready for HTTP/2.
+impl From<hyper::Error> for HandshakeError {
+    fn from(error: hyper::Error) -> Self {
+        match TlsFault::among(&error) {
+            Some(fault) => Self::Tls(fault),
+            None => Self::Broken(error),
+        }
+    }
+}
+
+impl HandshakeError {
+    /// Whether it may be the word of something in between, which another carrier passes.
+    pub(crate) fn may_be_another_ones(&self) -> bool {
+        matches!(self, Self::NoUpgrade | Self::Stranger(_) | Self::Broken(_))
+    }
+}
+
+/// Does the handshake. The connection that comes back is ready for HTTP/2. Follows no
+/// redirect.
 pub(crate) async fn shake_hands(
     connection: Connection,
     authority: &str,
+    path: &str,
     token: &Token,
     hello: &Hello,
-) -> Result<Upgraded, HandshakeError> {
+    carrier: Carrier,
+    steps: &Steps,
+) -> Result<Carried, HandshakeError> {
+    steps.begins(Step::Carrier);
     let (mut sender, driver) = http1::handshake(TokioIo::new(connection)).await?;
     let tasks = Tasks::new();
     tasks.spawner().spawn(async move {
         if let Err(error) = driver.with_upgrades().await {
             tracing::debug!(
-                error = http_relay::body::error_chain(&error),
+                error = error_chain(&error),
                 "the handshake's connection ended"
             );
         }
     });
+    let key = generate_key();
     let mut response = sender
-        .send_request(request(authority, token, hello))
+        .send_request(request(authority, path, token, hello, carrier, &key))
         .await?;
-    match Answer::read(response.status(), response.headers()) {
-        Answer::Accepted => Ok(hyper::upgrade::on(&mut response).await?),
-        Answer::Refused(refusal) => Err(refused(refusal, response).await),
-        Answer::Stranger(status) => Err(HandshakeError::Stranger { status }),
+    match Answer::read(response.status(), response.headers(), carrier) {
+        Answer::Accepted => {}
+        Answer::Refused(Refusal::NoUpgrade) => return Err(HandshakeError::NoUpgrade),
+        Answer::Refused(refusal) => {
+            steps.done(Step::Carrier, carrier.name());
+            steps.begins(step_of(refusal));
+            return Err(refused(refusal, response).await);
+        }
+        Answer::Stranger(_) => return Err(stranger(&response)),
     }
+    if carrier == Carrier::WebSocket {
+        let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+        if accept.is_none_or(|accept| *accept != derive_accept_key(key.as_bytes())) {
+            return Err(stranger(&response));
+        }
+    }
+    steps.done(Step::Carrier, carrier.name());
+    steps.done(Step::Token, "the server knows it");
+    let connection = TokioIo::new(hyper::upgrade::on(&mut response).await?);
+    Ok(match carrier {
+        Carrier::Upgrade => Either::Left(connection),
+        Carrier::WebSocket => {
+            Either::Right(Box::new(bytes_in_messages(connection, Role::Client).await))
+        }
+    })
 }
 
-fn request(authority: &str, token: &Token, hello: &Hello) -> Request<Empty<Bytes>> {
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    )
+}
+
+fn request(
+    authority: &str,
+    path: &str,
+    token: &Token,
+    hello: &Hello,
+    carrier: Carrier,
+    key: &str,
+) -> Request<Empty<Bytes>> {
     let mut headers = HeaderMap::new();
     hello.write(&mut headers);
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(UPGRADE_TOKEN));
+    if let Ok(key) = HeaderValue::from_str(key) {
+        carrier.ask(key, &mut headers);
+    }
     for (name, text) in [
         (HOST, authority.to_owned()),
         (AUTHORIZATION, format!("Bearer {}", token.expose())),
@@ -92,15 +178,35 @@ fn request(authority: &str, token: &Token, hello: &Hello) -> Request<Empty<Bytes
         }
     }
     let mut request = Request::new(Empty::new());
-    *request.uri_mut() = http::Uri::from_static(HANDSHAKE_PATH);
+    // A path of a URL, which was read as such.
+    *request.uri_mut() = path.parse().unwrap_or_default();
     *request.headers_mut() = headers;
     request
 }
 
-/// What a server says, as far as a person should see it: it may be none of ours.
-fn words(message: &str) -> String {
-    let shown = message.chars().filter(|c| !c.is_control());
-    shown.take(WORDS).collect()
+/// At which step the server refuses.
+fn step_of(refusal: Refusal) -> Step {
+    match refusal {
+        Refusal::Token => Step::Token,
+        Refusal::Subdomain => Step::Name,
+        Refusal::NoUpgrade
+        | Refusal::Malformed
+        | Refusal::Version
+        | Refusal::Linked
+        | Refusal::Busy
+        | Refusal::Draining => Step::Carrier,
+    }
+}
+
+/// The answer of somebody who is no tunnel-server.
+fn stranger(response: &Response<Incoming>) -> HandshakeError {
+    let (status, headers) = (response.status(), response.headers());
+    match headers.get(LOCATION).filter(|_| is_redirect(status)) {
+        None => Stranger::read(status, headers).into(),
+        Some(location) => HandshakeError::Redirected {
+            location: String::from_utf8_lossy(location.as_bytes()).into_owned(),
+        },
+    }
 }
 
 async fn refused(refusal: Refusal, response: Response<Incoming>) -> HandshakeError {
@@ -114,12 +220,12 @@ async fn refused(refusal: Refusal, response: Response<Incoming>) -> HandshakeErr
         .and_then(|body| serde_json::from_slice::<serde_json::Value>(&body.to_bytes()).ok())
         .and_then(|status| Some(words(status.get("message")?.as_str()?)))
         .unwrap_or_else(|| refusal.code().to_owned());
-    if refusal.is_final() {
-        HandshakeError::ForGood(RefusedForGood { message })
-    } else {
-        HandshakeError::Later {
+    match refusal {
+        Refusal::Linked => HandshakeError::Linked,
+        _ if refusal.is_final() => HandshakeError::ForGood(RefusedForGood { message }),
+        _ => HandshakeError::Later {
             message,
             after: after.map(Duration::from_secs),
-        }
+        },
     }
 }

@@ -2,36 +2,37 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_relay::RelayBody;
 use http_relay::body::error_chain;
-use http_relay::body_channel::BodyWriter;
 use http_relay::stall_budget::LinkStalls;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use service_kit::metered::Metered;
+use service_kit::metrics::Counted;
 use service_kit::stream_tasks::StreamTasks;
 use service_kit::tasks::{Spawner, Tasks};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tunnel_protocol::header::{STREAM, STREAM_CONTROL};
 use tunnel_protocol::limits::{
     CONNECTION_WINDOW, FRAME, LINK_HEADERS, MAX_STREAMS, PENDING_RESETS, PING_EVERY, PING_TIMEOUT,
     REQUEST_WINDOW,
 };
 
-use crate::control::{self, LinkEvent};
+use crate::control::{self, Goodbye, LinkEvent};
+use crate::handshake::Carried;
+use crate::link_stats::LinkStats;
 use crate::relay::Relay;
 
 /// Length of HTTP/2's client preface, bytes.
 const PREFACE: usize = 24;
 
-/// Events that the connector has not taken yet; it takes them at once.
+/// Events that the lane has not taken yet; it takes them at once.
 pub(crate) const EVENTS: usize = 8;
 
 /// A link that is being served.
@@ -39,46 +40,51 @@ pub(crate) struct Link {
     relay: Arc<Relay>,
     stalls: LinkStalls,
     events: mpsc::Sender<LinkEvent>,
-    control: Mutex<Option<BodyWriter>>,
+    stats: Arc<LinkStats>,
+    goodbye: Goodbye,
+    /// Between pings on the control stream.
+    ping_every: Duration,
 }
 
 impl Link {
-    pub(crate) fn new(relay: Arc<Relay>, events: mpsc::Sender<LinkEvent>) -> Arc<Self> {
+    /// On `goodbye` it takes no new streams, and ends after the last one. The deadline
+    /// is the owner's, who drops what serves it.
+    pub(crate) fn new(
+        relay: Arc<Relay>,
+        events: mpsc::Sender<LinkEvent>,
+        stats: Arc<LinkStats>,
+        goodbye: Goodbye,
+        ping_every: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             stalls: relay.stalls.link(),
             relay,
             events,
-            control: Mutex::new(None),
+            stats,
+            goodbye,
+            ping_every,
         })
     }
 
-    /// Serves until the connection ends. On `drain`, announces it, takes no new
-    /// streams, and ends after the last one. The deadline is the owner's, who drops
-    /// this: the server is told of it as `announced`.
-    ///
-    /// Returns why it ended, for the log.
-    pub(crate) async fn serve(
-        self: Arc<Self>,
-        connection: Upgraded,
-        drain: CancellationToken,
-        announced: Duration,
-    ) -> String {
+    /// Serves until the connection ends. Returns why it did, for the log.
+    pub(crate) async fn serve(self: Arc<Self>, connection: Carried) -> String {
         // Owns this link's streams: they end with it.
         let tasks = Tasks::new();
         let (link, spawner) = (self.clone(), tasks.spawner());
         // Boxed: hyper moves it into a task of its own, and it is large.
         let service =
             service_fn(move |request| Box::pin(link.clone().dispatch(request, spawner.clone())));
+        let connection = Metered::new(connection, self.stats.traffic.clone());
         // The server's preface comes first.
-        let connection = self.stalls.gauge(TokioIo::new(connection), PREFACE);
+        let connection = self.stalls.gauge(connection, PREFACE);
         let connection = TokioIo::new(connection);
         let mut connection =
             pin!(http2_settings(tasks.spawner()).serve_connection(connection, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = drain.cancelled() => {
+            () = self.goodbye.now.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                tokio::join!(connection, self.say_goodbye(announced)).0
+                connection.await
             }
         };
         match ended {
@@ -98,28 +104,25 @@ impl Link {
             .is_some_and(|kind| kind == STREAM_CONTROL)
         {
             let (response, writer) = control::open();
-            *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
-            spawner.spawn(control::read(request.into_body(), self.events.clone()));
+            let (events, stats) = (self.events.clone(), self.stats.clone());
+            let goodbye = self.goodbye.clone();
+            let talk = control::run(
+                request.into_body(),
+                writer,
+                events,
+                stats,
+                goodbye,
+                self.ping_every,
+            );
+            spawner.spawn(talk);
             return Ok(response);
         }
+        let open = Counted::new(&self.stats.open);
         Ok(self
             .relay
             .clone()
-            .serve(request, &spawner, &self.stalls)
+            .serve(request, &spawner, &self.stalls, open)
             .await)
-    }
-
-    /// Announces the drain and ends our direction of the control stream, which
-    /// would otherwise keep a draining connection open.
-    async fn say_goodbye(&self, deadline: Duration) {
-        let writer = self
-            .control
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(writer) = writer {
-            control::announce_drain(writer, deadline).await;
-        }
     }
 }
 

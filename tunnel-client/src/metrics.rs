@@ -27,6 +27,8 @@ label_values! {
         Linked = "linked",
         Failed = "failed",
         Refused = "refused",
+        /// Its replica had a link already.
+        Doubled = "doubled",
     }
 }
 

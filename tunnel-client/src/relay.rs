@@ -4,20 +4,23 @@ use std::future::pending;
 use std::sync::Arc;
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
 use http_body_util::BodyExt;
 use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel;
 use http_relay::framing::{self, FramingError};
+use http_relay::named::Named;
 use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
 use http_relay::stall_budget::{LinkStalls, StallBudget, StreamHandle};
-use http_relay::{Inbound, RelayBody, headers, mask, status, upgrade};
+use http_relay::{Inbound, RelayBody, headers, status, upgrade, watch_end};
 use hyper::body::Incoming;
 use service_kit::metrics::Counted;
 use service_kit::tasks::Spawner;
 use service_kit::upgraded::UpgradedTcp;
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tunnel_protocol::Failure;
 use tunnel_protocol::header::{ERROR, REQUEST_ID};
@@ -33,6 +36,8 @@ pub(crate) struct Relay {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
     pub(crate) stalls: StallBudget,
+    /// Watches end then; see [`watch_end`].
+    pub(crate) draining: CancellationToken,
 }
 
 #[derive(Debug, Error)]
@@ -53,28 +58,28 @@ enum RelayFailure {
 
 impl Relay {
     /// Always answers: a failure as a `Status` with its code, which the server
-    /// tells from the cluster's own answers.
+    /// tells from the cluster's own answers. The link's `open` counts until the stream
+    /// has ended.
     pub(crate) async fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
         spawner: &Spawner,
         stalls: &LinkStalls,
+        open: Counted,
     ) -> Response<RelayBody> {
-        let id = mask::id(request.headers().get(REQUEST_ID));
-        let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = mask::path(request.uri().path()));
+        let named = Named::of(&request);
+        let span = named.debug_span();
         let answer = async {
-            match self.forward(request, spawner, stalls).await {
-                Ok(response) => {
-                    tracing::debug!(status = response.status().as_u16(), "answered");
-                    response
-                }
-                Err(failure) => {
-                    tracing::info!(error = %failure, "the sidecar gave no answer");
-                    self.failed(&failure)
-                }
-            }
+            let answer = self.forward(request, spawner, stalls, open, &named).await?;
+            tracing::debug!(status = answer.status().as_u16(), "answered");
+            Ok(answer)
         };
-        answer.instrument(span).await
+        let answer: Result<_, RelayFailure> = answer.instrument(span).await;
+        answer.unwrap_or_else(|failure| {
+            let none = || tracing::info!(error = %failure, "the sidecar gave no answer");
+            named.span().in_scope(none);
+            self.failed(&failure)
+        })
     }
 
     async fn forward(
@@ -82,11 +87,13 @@ impl Relay {
         request: Request<Incoming>,
         spawner: &Spawner,
         stalls: &LinkStalls,
+        open_on_link: Counted,
+        named: &Named,
     ) -> Result<Response<RelayBody>, RelayFailure> {
         if stalls.is_full() {
             return Err(RelayFailure::Overloaded);
         }
-        let open = self.metrics.open_request();
+        let open = (self.metrics.open_request(), open_on_link);
         let (mut parts, body) = request.into_parts();
         let body = Inbound::new(body, Version::HTTP_2);
         let asked = LinkUpgrade::take(&mut parts.headers);
@@ -97,6 +104,7 @@ impl Relay {
         let (mut body, upload) = hold_upload(stalls, body);
         let Some(asked) = asked else {
             headers::ask_for_trailers(&mut parts.headers);
+            let wanted = (parts.method.clone(), parts.uri.clone());
             let request = Request::from_parts(parts, body);
             let response = tokio::select! {
                 response = self.upstream.send(request) => response?,
@@ -107,11 +115,12 @@ impl Relay {
             }
             // Without its request the answer is not wanted.
             let ended = async move { upload.cut().await };
-            return self.answer(response, ended, open, stalls);
+            return self.answer(&wanted, response, ended, open, stalls);
         };
 
         upgrade::ask(&mut parts.headers, asked.protocol);
         parts.method = asked.method.clone();
+        let wanted = (parts.method.clone(), parts.uri.clone());
         let request = Request::from_parts(parts, http_relay::body::empty());
         let mut response = tokio::select! {
             response = self.upstream.send(request) => response?,
@@ -123,7 +132,7 @@ impl Relay {
                 return Err(RelayFailure::Switched);
             }
             // The body, which would be the other protocol's bytes, is dropped.
-            return self.answer(response, pending(), open, stalls);
+            return self.answer(&wanted, response, pending(), open, stalls);
         }
         let (writer, outgoing) = body_channel::channel();
         let stalls = SpliceStalls {
@@ -150,7 +159,7 @@ impl Relay {
                 tracing::debug!(%error, "upgraded stream broke");
             }
         };
-        spawner.spawn(splicing.in_current_span());
+        spawner.spawn(splicing.instrument(named.span()));
         self.metrics.request(Outcome::Upgraded);
         let (mut parts, _) = response.into_parts();
         clean_answer(&mut parts.headers);
@@ -163,9 +172,10 @@ impl Relay {
 
     fn answer(
         &self,
+        (method, uri): &(Method, Uri),
         response: Response<Incoming>,
         ended: impl Future<Output = &'static str> + Send + 'static,
-        open: Counted,
+        open: (Counted, Counted),
         stalls: &LinkStalls,
     ) -> Result<Response<RelayBody>, RelayFailure> {
         let (mut parts, body) = response.into_parts();
@@ -174,11 +184,26 @@ impl Relay {
         parts.version = Version::HTTP_2;
         parts.extensions = http::Extensions::new();
         self.metrics.request(Outcome::Answered);
-        let body = relay(body, ended, Arc::default(), open);
+        let is_watch = body.size_hint().exact().is_none() && watch_end::is_asked_for(method, uri);
+        let body = match is_watch {
+            true => watch_end::cleanly(&parts, body, self.end_of_a_watch()),
+            false => Err(body),
+        };
+        let body = match body {
+            Ok(body) => relay(body, ended, Arc::default(), open),
+            Err(body) => relay(body, ended, Arc::default(), open),
+        };
         Ok(Response::from_parts(
             parts,
             stalls.outbound(body, READ_AHEAD).0,
         ))
+    }
+
+    /// Ready when a watch is to end whose answer's head comes now. In a pod the sidecar
+    /// is told at the same time, unless it is one that outlives the client.
+    fn end_of_a_watch(&self) -> impl Future<Output = ()> + use<> {
+        // One that is young at the drain's deadline is cut.
+        watch_end::not_too_young(self.draining.clone().cancelled_owned(), pending())
     }
 
     fn failed(&self, failure: &RelayFailure) -> Response<RelayBody> {

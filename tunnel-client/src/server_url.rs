@@ -4,6 +4,7 @@ use std::fmt;
 
 use rustls_pki_types::ServerName;
 use thiserror::Error;
+use tunnel_protocol::limits::HANDSHAKE_PATH;
 use url::Url;
 
 /// Where to dial and which name the certificate must hold.
@@ -11,6 +12,8 @@ use url::Url;
 pub(crate) struct ServerUrl {
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// What the server's paths are below: empty, or like `/culvert`.
+    prefix: String,
     pub(crate) tls_name: ServerName<'static>,
 }
 
@@ -21,11 +24,20 @@ pub enum ServerUrlError {
     #[error("not a URL; give one like https://clusters.example.com")]
     NotAUrl,
     /// A token would cross the network in clear.
-    #[error("only https is dialled, as the token must not cross the network in clear")]
+    #[error(
+        "only https is dialled, as the token must not cross the network in clear; give one like \
+         https://clusters.example.com"
+    )]
     NotHttps,
     /// Something that would be ignored.
-    #[error("give scheme, host and port only, without user, path, query or fragment")]
+    #[error("give scheme, host, port and path only, without user, query or fragment")]
     TooMuch,
+    /// What callers use.
+    #[error(
+        "this is where a cluster is called; give where tunnel-server is, without /clusters/ and \
+         what follows"
+    )]
+    Cluster,
 }
 
 impl std::str::FromStr for ServerUrl {
@@ -41,13 +53,16 @@ impl std::str::FromStr for ServerUrl {
         if url.scheme() != "https" {
             return Err(ServerUrlError::NotHttps);
         }
-        let bare = matches!(url.path(), "" | "/")
-            && url.query().is_none()
+        let bare = url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none();
         if !bare {
             return Err(ServerUrlError::TooMuch);
+        }
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        if format!("{prefix}/").starts_with("/clusters/") {
+            return Err(ServerUrlError::Cluster);
         }
         let host = url.host_str().ok_or(ServerUrlError::NotAUrl)?;
         let host = host
@@ -58,6 +73,7 @@ impl std::str::FromStr for ServerUrl {
         Ok(Self {
             host,
             port: url.port().unwrap_or(443),
+            prefix,
             tls_name,
         })
     }
@@ -73,6 +89,11 @@ impl ServerUrl {
         }
     }
 
+    /// The path of the handshake.
+    pub(crate) fn handshake_path(&self) -> String {
+        format!("{}{HANDSHAKE_PATH}", self.prefix)
+    }
+
     /// What a proxy is asked for.
     pub(crate) fn host_and_port(&self) -> String {
         if self.host.contains(':') {
@@ -85,7 +106,7 @@ impl ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}", self.authority())
+        write!(f, "https://{}{}", self.authority(), self.prefix)
     }
 }
 
@@ -110,11 +131,41 @@ mod tests {
         }
         for (text, error) in [
             ("http://a.example", ServerUrlError::NotHttps),
-            ("https://a.example/x", ServerUrlError::TooMuch),
+            ("https://a.example/x?y", ServerUrlError::TooMuch),
+            ("https://a.example/#y", ServerUrlError::TooMuch),
+            ("https://a.example/clusters/prod", ServerUrlError::Cluster),
+            ("a.example/clusters/", ServerUrlError::Cluster),
             ("https://u:p@a.example", ServerUrlError::TooMuch),
             ("https://", ServerUrlError::NotAUrl),
         ] {
             assert_eq!(text.parse::<ServerUrl>().unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_handshake_is_below_the_path() {
+        for (text, shown, path) in [
+            ("a.example", "https://a.example", "/tunnel/v1"),
+            ("https://a.example/", "https://a.example", "/tunnel/v1"),
+            (
+                "https://a.example:8443/culvert",
+                "https://a.example:8443/culvert",
+                "/culvert/tunnel/v1",
+            ),
+            (
+                "https://a.example/a/b//",
+                "https://a.example/a/b",
+                "/a/b/tunnel/v1",
+            ),
+            (
+                "https://a.example/a/../b c",
+                "https://a.example/b%20c",
+                "/b%20c/tunnel/v1",
+            ),
+        ] {
+            let server: ServerUrl = text.parse().unwrap();
+            assert_eq!(server.to_string(), shown, "{text}");
+            assert_eq!(server.handshake_path(), path, "{text}");
         }
     }
 }

@@ -9,8 +9,8 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_relay::body::error_chain;
 use http_relay::{RelayBody, framing};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioTimer;
 use service_kit::tasks::Tasks;
 use thiserror::Error;
@@ -29,9 +29,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// chain answered half as much at 256 requests at once (`bench/NOTES.md`).
 const IDLE_CONNECTIONS: usize = 1024;
 
+/// Sends requests over a pool of connections, of whatever kind those are.
+type Requests = Box<dyn Fn(Request<RelayBody>) -> ResponseFuture + Send + Sync>;
+
 /// proxy-sidecar, or kubectl proxy in its place.
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, RelayBody>,
+    client: Requests,
     authority: Authority,
     secret: Option<Arc<SidecarSecret>>,
     /// Idle connections too: they end with this, and no drain waits for them.
@@ -56,19 +59,28 @@ pub(crate) enum SendError {
 
 impl Upstream {
     pub(crate) fn new(authority: Authority, secret: Option<Arc<SidecarSecret>>) -> Self {
-        let connections = Tasks::new();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Self::over(tcp, authority, secret)
+    }
+
+    /// Over the connections that `connector` makes.
+    pub(crate) fn over(
+        connector: impl Connect + Clone + Send + Sync + 'static,
+        authority: Authority,
+        secret: Option<Arc<SidecarSecret>>,
+    ) -> Self {
+        let connections = Tasks::new();
         let client = Client::builder(connections.spawner())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_headers(HEADER_LINES)
-            .build(tcp);
+            .build(connector);
         Self {
-            client,
+            client: Box::new(move |request| client.request(request)),
             authority,
             secret,
             _connections: connections,
@@ -92,7 +104,7 @@ impl Upstream {
             headers.insert(SIDECAR_SECRET, secret.header()?);
         }
         framing::announce(&mut request);
-        let response = self.client.request(request).await.map_err(|error| {
+        let response = (self.client)(request).await.map_err(|error| {
             let cause = error_chain(&error);
             if error.is_connect() {
                 let upstream = self.authority.clone();

@@ -1,5 +1,5 @@
-//! Control messages: JSON objects, one a line, both ways on a link's first
-//! stream. Unknown messages are ignored, so that either side can be newer.
+//! Control messages: JSON objects, one a line, both ways on a stream that the server
+//! opens as soon as the link is there. Unknown messages are ignored, so that either side can be newer.
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub enum ServerMessage {
         urls: Vec<String>,
         /// Which replica of the server this is.
         replica: String,
+        /// How many there are: where it is one, a client looks for no other.
+        #[serde(default = "one")]
+        replicas: u32,
     },
     /// Open a link elsewhere; this one ends.
     Drain {
@@ -24,6 +27,17 @@ pub enum ServerMessage {
         reconnect_in_ms: u64,
         /// When this link is cut, milliseconds from now.
         deadline_ms: u64,
+    },
+    /// Is answered at once with a [`ClientMessage::Pong`] of the same number: what it
+    /// takes is the link's round trip, with all that is queued on it.
+    Ping {
+        /// Any.
+        id: u64,
+    },
+    /// The answer to a [`ClientMessage::Ping`].
+    Pong {
+        /// That ping's.
+        id: u64,
     },
     /// A message of a newer server.
     #[serde(other)]
@@ -39,9 +53,23 @@ pub enum ClientMessage {
         /// When it cuts what is still open, milliseconds from now.
         deadline_ms: u64,
     },
+    /// Is answered at once with a [`ServerMessage::Pong`] of the same number.
+    Ping {
+        /// Any.
+        id: u64,
+    },
+    /// The answer to a [`ServerMessage::Ping`].
+    Pong {
+        /// That ping's.
+        id: u64,
+    },
     /// A message of a newer client.
     #[serde(other)]
     Unknown,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// A message as one line, its line feed included.

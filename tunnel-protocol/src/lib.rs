@@ -10,6 +10,7 @@
 //! This crate holds no socket, no clock and no source of randomness: values in,
 //! values out.
 
+pub mod carrier;
 pub mod cluster_name;
 pub mod control;
 pub mod failure;

@@ -9,6 +9,10 @@ use std::time::Duration;
 /// Version of the handshake and of what crosses a link.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Links that one tunnel-client may keep side by side: one to each of two replicas of
+/// the server, and more under load.
+pub const LANES: u8 = 8;
+
 /// Path of the handshake on the base domain.
 pub const HANDSHAKE_PATH: &str = "/tunnel/v1";
 

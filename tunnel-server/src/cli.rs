@@ -71,7 +71,21 @@ pub struct RunArgs {
     /// use them
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "culvert-dev")]
     pub dev: Option<PathBuf>,
-    /// How long open requests may go on after SIGTERM, seconds
+    /// Speak HTTP/1.1 without TLS, for a load balancer that ends it: no certificate is
+    /// needed, and with --dev the one that is made is for there. See
+    /// docs/load-balancers.md
+    #[arg(long, env = "TUNNEL_SERVER_PLAIN_HTTP")]
+    pub plain_http: bool,
+    /// How long to go on as before after SIGTERM, but for /readyz, seconds: load
+    /// balancers are to send nothing more when the draining begins
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_SHUTDOWN_DELAY_SECONDS",
+        default_value_t = 0,
+        value_name = "SECONDS"
+    )]
+    pub shutdown_delay_seconds: u64,
+    /// How long open requests may go on after SIGTERM and that delay, seconds
     #[arg(
         long,
         env = "TUNNEL_SERVER_DRAIN_SECONDS",
@@ -90,6 +104,15 @@ pub struct RunArgs {
         value_name = "SECONDS"
     )]
     pub response_timeout_seconds: u64,
+    /// How long a request waits for the link of its cluster where one was there within
+    /// half a minute, or this server has just started, seconds; 0 answers 503 at once
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_HOLD_SECONDS",
+        default_value_t = 5,
+        value_name = "SECONDS"
+    )]
+    pub hold_seconds: u64,
     /// Public connections at once, links among them, where the system allows as many
     /// open files. Further ones wait; half of them at most may be of those who have
     /// not proved who they are
@@ -140,6 +163,16 @@ pub struct RunArgs {
         value_name = "MIB"
     )]
     pub stalled_mib: u64,
+    /// How many servers like this one share its hostname. Each connector keeps a link
+    /// to two of them where there are more than one
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_REPLICAS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "COUNT"
+    )]
+    pub replicas: u32,
     /// For tests: a link is replaced by another when so many of its streams were reset
     #[arg(long, hide = true, default_value_t = 250_000, value_name = "COUNT")]
     pub link_resets: usize,

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use service_kit::label_values;
+use service_kit::metered::Traffic;
 use service_kit::metrics::{By, Counted, show_all};
 use tunnel_protocol::Failure;
 
@@ -47,6 +48,7 @@ label_values! {
         Accepted = "accepted",
         Refused = "refused",
         Shed = "shed",
+        Limited = "limited",
     }
 }
 
@@ -55,6 +57,15 @@ label_values! {
     pub(crate) enum UnprovedEnd {
         Late = "late",
         CrowdedOut = "crowded-out",
+    }
+}
+
+label_values! {
+    /// What connections began with, where PROXY protocol is required or forbidden.
+    pub(crate) enum ProxyProtocolFault {
+        Missing = "missing",
+        Malformed = "malformed",
+        Unexpected = "unexpected",
     }
 }
 
@@ -74,17 +85,41 @@ label_values! {
     }
 }
 
+label_values! {
+    /// Seen from here; with what TLS leaves of it.
+    pub(crate) enum LinkDirection {
+        Received = "received",
+        Sent = "sent",
+    }
+}
+
+/// Seconds, from within a machine to what hardly works.
+const ROUND_TRIP_BUCKETS: [f64; 11] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+/// Seconds, from what flaps to weeks.
+const LIFETIME_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0, 604_800.0];
+
 /// Seconds, from what a cache answers to [`tunnel_protocol::limits::RESPONSE_HEADERS`].
 const HEAD_BUCKETS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0,
 ];
 
+/// Times of three kinds.
 #[derive(Clone, Debug)]
-struct Latency(Histogram);
+struct Times {
+    heads: Histogram,
+    round_trips: Histogram,
+    lifetimes: Histogram,
+}
 
-impl Default for Latency {
+impl Default for Times {
     fn default() -> Self {
-        Self(Histogram::new(HEAD_BUCKETS))
+        Self {
+            heads: Histogram::new(HEAD_BUCKETS),
+            round_trips: Histogram::new(ROUND_TRIP_BUCKETS),
+            lifetimes: Histogram::new(LIFETIME_BUCKETS),
+        }
     }
 }
 
@@ -97,20 +132,23 @@ pub(crate) struct Metrics {
     stalled: Gauge,
     stalled_cut: Counter,
     reloads: By<Reload>,
-    heads: Latency,
+    times: Times,
+    link_bytes: By<LinkDirection>,
     pub(crate) audit: Counts,
     connections: Gauge,
     connections_refused: Counter,
     unproved: Gauge,
     unproved_ended: By<UnprovedEnd>,
     unwritten: Counter,
+    proxy_protocol_faults: By<ProxyProtocolFault>,
     config_current: Gauge,
     certificate_current: Gauge,
     certificate_expires: Gauge,
 }
 
 impl Metrics {
-    pub(crate) fn register(&self, registry: &mut Registry, links: Gauge) {
+    /// `has_certificate` is not so where TLS is ended before the server.
+    pub(crate) fn register(&self, registry: &mut Registry, links: Gauge, has_certificate: bool) {
         let outcomes = Outcome::all().map(Outcome::code);
         show_all(&self.requests, "outcome", outcomes);
         show_all(&self.bytes, "direction", Direction::ALL.iter().copied());
@@ -119,7 +157,9 @@ impl Metrics {
         show_all(&self.unproved_ended, "reason", ends);
         show_all(&self.reloads, "outcome", Reload::ALL.iter().copied());
         self.config_current.set(1);
-        self.register_certificate(registry);
+        if has_certificate {
+            self.register_certificate(registry);
+        }
         self.register_connections(registry);
         self.audit.register(registry);
         registry.register(
@@ -157,11 +197,11 @@ impl Metrics {
             "Changes of the configuration file",
             self.reloads.clone(),
         );
-        registry.register("tunnel_server_links", "Links now registered", links);
+        self.register_links(registry, links);
         registry.register(
             "tunnel_server_response_head_seconds",
             "Time from a request's head to the head of its cluster's answer",
-            self.heads.0.clone(),
+            self.times.heads.clone(),
         );
         registry.register(
             "tunnel_server_config_current",
@@ -171,6 +211,13 @@ impl Metrics {
     }
 
     fn register_connections(&self, registry: &mut Registry) {
+        let faults = ProxyProtocolFault::ALL.iter().copied();
+        show_all(&self.proxy_protocol_faults, "reason", faults);
+        registry.register(
+            "tunnel_server_proxy_protocol_faults",
+            "Connections cut as they began without the PROXY protocol that is required, or with one that is forbidden",
+            self.proxy_protocol_faults.clone(),
+        );
         registry.register(
             "tunnel_server_connections",
             "Public connections now open, links among them",
@@ -195,6 +242,27 @@ impl Metrics {
             "tunnel_server_unproved_requests_unwritten",
             "Requests and handshakes refused without a line of their own, as their address sent too many that proved nothing",
             self.unwritten.clone(),
+        );
+    }
+
+    fn register_links(&self, registry: &mut Registry, links: Gauge) {
+        let directions = LinkDirection::ALL.iter().copied();
+        show_all(&self.link_bytes, "direction", directions);
+        registry.register("tunnel_server_links", "Links now registered", links);
+        registry.register(
+            "tunnel_server_link_bytes",
+            "Bytes that links carried, of HTTP/2",
+            self.link_bytes.clone(),
+        );
+        registry.register(
+            "tunnel_server_link_round_trip_seconds",
+            "Time from a question on a link to its answer, which waits behind what is queued there",
+            self.times.round_trips.clone(),
+        );
+        registry.register(
+            "tunnel_server_link_lifetime_seconds",
+            "How long links lived that have ended",
+            self.times.lifetimes.clone(),
         );
     }
 
@@ -233,6 +301,12 @@ impl Metrics {
         Counted::new(&self.connections)
     }
 
+    pub(crate) fn proxy_protocol_fault(&self, reason: ProxyProtocolFault) {
+        self.proxy_protocol_faults
+            .get_or_create(&[("reason", reason)])
+            .inc();
+    }
+
     pub(crate) fn connection_refused(&self) {
         self.connections_refused.inc();
     }
@@ -265,9 +339,31 @@ impl Metrics {
         self.handshakes.get_or_create(&[("outcome", outcome)]).inc();
     }
 
+    /// What links carry, all together.
+    pub(crate) fn link_traffic(&self) -> Traffic {
+        let bytes = |direction| {
+            self.link_bytes
+                .get_or_create(&[("direction", direction)])
+                .clone()
+        };
+        Traffic {
+            received: bytes(LinkDirection::Received),
+            sent: bytes(LinkDirection::Sent),
+        }
+    }
+
+    /// Of a link, as it was just measured.
+    pub(crate) fn round_trip(&self, took: Duration) {
+        self.times.round_trips.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn link_ended(&self, lived: Duration) {
+        self.times.lifetimes.observe(lived.as_secs_f64());
+    }
+
     /// The cluster has answered.
     pub(crate) fn head(&self, after: Duration) {
-        self.heads.0.observe(after.as_secs_f64());
+        self.times.heads.observe(after.as_secs_f64());
     }
 
     /// The certificate that is in use from now on.

@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus_client::registry::Registry as MetricsRegistry;
-use service_kit::accept::accept_loop;
 use service_kit::admin::{Admin, Readiness, listen};
 use service_kit::open_files;
 use service_kit::pulse::Pulse;
@@ -13,28 +11,27 @@ use service_kit::tasks::Tasks;
 use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::file_store::FileStore;
 use crate::audit::{Audit, AuditError};
-use crate::config::file::CertificateFiles;
-use crate::config::{Config, ConfigError, InForce, watch};
+use crate::config::{Certificate, Config, ConfigError, InForce, watch};
 use crate::dev_certificate::{self, DevCertificateError};
+use crate::front::PublicFront;
 use crate::hosts::Hosts;
 use crate::limits::Limits;
-use crate::links::{DRAIN_SPREAD, Handshakes};
+use crate::links::Handshakes;
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::plain_http;
+use crate::seldom::Seldom;
+use crate::serving::Serving;
 use crate::shared::Shared;
+use crate::tls_handshakes::TlsHandshakes;
 
 /// Open files that are no public connection: listeners, the admin port, files that
 /// are read, the runtime's own.
 const OTHER_FILES: usize = 64;
-
-/// For the links' tasks to end once they are told.
-const LINK_ENDS: Duration = Duration::from_secs(1);
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]
@@ -61,10 +58,10 @@ pub struct Server {
     shared: Arc<Shared>,
     store: Arc<FileStore>,
     config: Config,
-    certificate: Arc<ReloadingCertificate>,
-    certificate_files: CertificateFiles,
+    /// Nothing where TLS is ended before the server.
+    certificate: Option<Certificate>,
+    front: PublicFront,
     connections: usize,
-    tls: TlsAcceptor,
     listener: TcpListener,
     admin_listener: TcpListener,
     address: SocketAddr,
@@ -80,19 +77,21 @@ impl Server {
     /// [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let settings = &config.file.settings;
-        let certificate_files = match (&config.dev, &config.file.certificate) {
-            (Some(folder), _) => dev_certificate::ensure(folder, settings)?,
-            (None, Some(files)) => files.clone(),
-            (None, None) => return Err(ConfigError::NoCertificate.into()),
+        let certificate = certificate(&config)?;
+        let tls = match &certificate {
+            Some(certificate) => {
+                let tls = server_config(certificate.in_use.clone(), listener::ALPN)?;
+                Some(TlsHandshakes::new(tls))
+            }
+            None => None,
         };
-        let certificate =
-            ReloadingCertificate::load(&certificate_files.certificate, &certificate_files.key)?;
-        let certificate = Arc::new(certificate);
-        let tls = TlsAcceptor::from(Arc::new(server_config(
-            certificate.clone(),
-            listener::ALPN,
-        )?));
         let metrics = Metrics::default();
+        let front = PublicFront {
+            proxy_protocol: settings.proxy_protocol,
+            tls,
+            metrics: metrics.clone(),
+            warnings: Seldom::default(),
+        };
         let audit = Audit::start(&config.audit, &metrics.audit)?;
         let listener = listen(settings.listen).await?;
         let admin_listener = listen(settings.admin_listen).await?;
@@ -104,7 +103,9 @@ impl Server {
         }
         let store = Arc::new(FileStore::new(config.file.access.clone()));
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
-        metrics.certificate(certificate.expires());
+        if let Some(certificate) = &certificate {
+            metrics.certificate(certificate.in_use.expires());
+        }
         let connections = connections(config.connections);
         let limits = Limits::new(config.file.limits, connections, metrics.unproved());
         let shared = Shared {
@@ -115,14 +116,18 @@ impl Server {
                 base: settings.base_domain.clone(),
                 extra,
             },
+            trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::new(limits),
             stalls: config.stalls.clone(),
             handshakes: Handshakes::default(),
             metrics,
             replica: format!("{:016x}", rand::random::<u64>()),
+            replicas: config.replicas,
+            leaving: CancellationToken::new(),
             draining: CancellationToken::new(),
             links_end: CancellationToken::new(),
             drain: config.drain,
+            hold: config.hold,
             response_timeout: config.response_timeout,
             link_resets: config.link_resets,
             prove_within: config.prove_within,
@@ -135,9 +140,8 @@ impl Server {
             shared: Arc::new(shared),
             store,
             certificate,
-            certificate_files,
+            front,
             connections,
-            tls,
             admin_address: admin_listener.local_addr()?,
             listener,
             admin_listener,
@@ -172,20 +176,22 @@ impl Server {
         tracing::info!(address = %self.address, admin = %self.admin_address, replica = shared.replica, "serving");
         // What runs beside the connections, and ends last.
         let side_tasks = Tasks::new();
-        side_tasks
-            .spawner()
-            .spawn(admin(shared.clone(), pulse, self.admin_listener));
+        side_tasks.spawner().spawn(admin(
+            shared.clone(),
+            pulse,
+            self.admin_listener,
+            self.certificate.is_some(),
+        ));
         let in_force = InForce {
             store: self.store.clone(),
             limits: shared.limits.clone(),
-            certificate: self.certificate,
             metrics: shared.metrics.clone(),
         };
         side_tasks.spawner().spawn(watch(
             self.config.path,
             self.config.text,
             self.config.file,
-            self.certificate_files,
+            self.certificate,
             in_force,
         ));
         side_tasks
@@ -214,42 +220,33 @@ impl Server {
             tokio::join!(audit.follow_hangups(), audit.follow_unwritten());
         });
 
-        let serving = shared.clone();
-        let tls = self.tls;
-        let serve = move |stream, address, place| {
-            listener::serve(serving.clone(), tls.clone(), stream, address, place)
+        let serving = Serving {
+            shared,
+            tasks: self.tasks,
+            link_tasks: self.link_tasks,
+            connections: self.connections,
+            shutdown_delay: self.config.shutdown_delay,
         };
-        let accepting = accept_loop(
-            self.listener,
-            self.connections,
-            shared.spawner.clone(),
-            shared.draining.clone(),
-            serve,
-        );
-        tokio::select! {
-            () = accepting => {}
-            () = shutdown => {}
-        }
-        shared.draining.cancel();
-        tracing::info!(
-            open = shared.spawner.running(),
-            links = shared.links_spawner.running(),
-            "draining"
-        );
-        // Links outlast callers, and the time in which clients dial elsewhere.
-        let handed_over = async {
-            tokio::select! {
-                () = sleep((DRAIN_SPREAD + Duration::from_secs(1)).min(shared.drain)) => {}
-                () = self.link_tasks.ended() => {}
-            }
-        };
-        let (cut, ()) = tokio::join!(self.tasks.drain(shared.drain), handed_over);
-        shared.links_end.cancel();
-        let cut_links = self.link_tasks.drain(LINK_ENDS).await;
-        // Whoever had something to tell has told it.
-        shared.audit.finish().await;
-        tracing::info!(cut, cut_links, "ended");
+        serving.run(self.listener, self.front, shutdown).await;
     }
+}
+
+/// What TLS is made with; nothing where it is ended before the server.
+fn certificate(config: &Config) -> Result<Option<Certificate>, BuildError> {
+    let settings = &config.file.settings;
+    // With --dev it is made in any case: then for whatever ends TLS.
+    let files = match (&config.dev, &config.file.certificate) {
+        (Some(folder), _) => Some(dev_certificate::ensure(folder, settings)?),
+        (None, files) => files.clone(),
+    };
+    if config.plain_http {
+        plain_http::warn_if_open(settings);
+        return Ok(None);
+    }
+    let files = files.ok_or(ConfigError::NoCertificate)?;
+    let in_use = ReloadingCertificate::load(&files.certificate, &files.key)?;
+    let in_use = Arc::new(in_use);
+    Ok(Some(Certificate { files, in_use }))
 }
 
 /// As many as there may be at once. The accept loop waits for one to end rather
@@ -269,14 +266,14 @@ fn connections(wanted: u32) -> usize {
     connections
 }
 
-async fn admin(shared: Arc<Shared>, pulse: Pulse, listener: TcpListener) {
+async fn admin(shared: Arc<Shared>, pulse: Pulse, listener: TcpListener, has_certificate: bool) {
     let mut registry = MetricsRegistry::default();
     shared
         .metrics
-        .register(&mut registry, shared.registry.gauge());
+        .register(&mut registry, shared.registry.gauge(), has_certificate);
     let ready: Readiness = Arc::new(move || {
-        let draining = shared.draining.is_cancelled();
-        let answer = if draining {
+        let leaving = shared.leaving.is_cancelled();
+        let answer = if leaving {
             Err("draining".to_owned())
         } else {
             Ok(())

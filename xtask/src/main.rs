@@ -1,5 +1,6 @@
-//! The build tool: `cargo xtask demo`, `images`, `test`, `cluster`, `lint`.
+//! The build tool: `cargo xtask demo`, `images`, `test`, `cluster`, `bench`, `lint`.
 
+mod bench;
 mod cargo;
 mod cargo_tool;
 mod cluster;
@@ -9,6 +10,7 @@ mod fuzz;
 mod images;
 mod lint;
 mod packages;
+mod suites;
 mod test;
 
 use std::process::ExitCode;
@@ -37,6 +39,8 @@ enum Command {
     Endure(endure::EndureArgs),
     /// Each fuzz target under libFuzzer for a while
     Fuzz(fuzz::FuzzArgs),
+    /// Other tunnels and ours, built and measured side by side
+    Bench(bench::BenchArgs),
     /// Formatting, clippy, documentation, dependencies, each crate alone
     Lint(lint::LintArgs),
 }
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Endure(args) => endure::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Bench(args) => bench::run(args),
         Command::Lint(args) => lint::run(&args),
     };
     match done {

@@ -32,6 +32,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["docker", "--version"], "docker.io"),
     (&["dockerd", "--version"], "docker.io"),
     (&["iptables", "--version"], "iptables"),
+    (&["ip", "-Version"], "iproute2"),
     (&["debootstrap", "--version"], "debootstrap"),
     // The image of the pods that tests call: it must need no library.
     (
@@ -40,14 +41,51 @@ const NEEDED: &[(&[&str], &str)] = &[
     ),
     (&["tinyproxy", "-v"], "tinyproxy-bin"),
     (&["sh", "-c", "command -v microsocks"], "microsocks"),
+    (&["squid", "-v"], "squid"),
+    (&["haproxy", "-v"], "haproxy"),
+    (&["nginx", "-v"], "nginx-light"),
+    (
+        &["test", "-e", "/usr/lib/nginx/modules/ngx_stream_module.so"],
+        "libnginx-mod-stream",
+    ),
     // What web pages can do; and what tells it whom to trust.
     (&["chromium", "--version"], "chromium"),
     (&["sh", "-c", "command -v certutil"], "libnss3-tools"),
 ];
 
-/// Makes sure that every command is there.
+/// What builds and runs other tunnels for `cargo xtask bench`.
+pub(crate) const PEERS: &[(&[&str], &str)] = &[
+    (&["openssl", "version"], "openssl"),
+    (&["pkg-config", "--version"], "pkg-config"),
+    (&["pkg-config", "--exists", "openssl"], "libssl-dev"),
+    (&["ssh", "-V"], "openssh-client"),
+    (&["test", "-x", "/usr/sbin/sshd"], "openssh-server"),
+    (&["node", "--version"], "nodejs"),
+    (&["npm", "--version"], "npm"),
+];
+
+/// What counts instructions for `cargo xtask bench --guard`.
+pub(crate) const GUARD: &[(&[&str], &str)] = &[(&["valgrind", "--version"], "valgrind")];
+
+/// Makes sure that every command that tests need is there.
 pub(crate) fn ensure(install: InstallArgs) -> Result<()> {
-    let mut missing: Vec<_> = NEEDED
+    ensure_all(NEEDED, install)
+}
+
+/// Installs what is missing where that is allowed, and names it where it is not.
+pub(crate) fn offer(needed: &[(&[&str], &str)], install: InstallArgs) -> Result<()> {
+    if install.allowed() {
+        return ensure_all(needed, install);
+    }
+    if let Err(missing) = ensure_all(needed, install) {
+        eprintln!("{missing}");
+    }
+    Ok(())
+}
+
+/// Installs what is missing, or fails and names it.
+pub(crate) fn ensure_all(needed: &[(&[&str], &str)], install: InstallArgs) -> Result<()> {
+    let mut missing: Vec<_> = needed
         .iter()
         .filter(|(command, _)| !works(command))
         .map(|(_, package)| *package)
@@ -64,8 +102,10 @@ pub(crate) fn ensure(install: InstallArgs) -> Result<()> {
     run(Command::new("apt-get")
         .args(["install", "--yes", "--quiet", "--no-install-recommends"])
         .args(&missing)
-        .env("DEBIAN_FRONTEND", "noninteractive"))?;
-    match NEEDED.iter().find(|(command, _)| !works(command)) {
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // None of them is to serve the machine: tests start what they need.
+        .env("RUNLEVEL", "1"))?;
+    match needed.iter().find(|(command, _)| !works(command)) {
         Some((command, package)) => bail!(
             "`{}` fails although {package} is installed",
             command.join(" ")

@@ -9,6 +9,7 @@ use local_kubernetes::{Binaries, to_stderr};
 use crate::cargo::{self, cargo};
 use crate::images;
 use crate::packages::{self, InstallArgs};
+use crate::suites;
 
 /// Arguments of `cargo xtask test`.
 #[derive(Clone, Debug, Args)]
@@ -20,11 +21,13 @@ pub(crate) struct TestArgs {
 }
 
 fn run_tests(filter: Option<&str>) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    if let Some(filter) = filter {
-        command.arg(filter);
+    match filter {
+        Some(filter) => {
+            let all = ["test", "--workspace", "--locked", "--no-fail-fast", filter];
+            cargo::run(&mut cargo(&all))
+        }
+        None => suites::run(),
     }
-    cargo::run(&mut command)
 }
 
 /// What tests of processes need: packages, a Kubernetes API, our binaries.

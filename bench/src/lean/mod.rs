@@ -2,4 +2,5 @@
 //! they do not take is left to the proxy between them.
 
 pub mod caller;
+pub mod event;
 pub mod origin;

@@ -35,18 +35,30 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// With the flags that both have, and a token of a service account.
+    /// With the flags that both have, and a token that any origin takes.
     pub async fn start(
         spawner: &Spawner,
         kind: &Kind,
         server: &str,
         ca_file: &Path,
     ) -> Result<Self> {
+        let token = new_token(TokenKind::Access);
+        Self::start_as(spawner, kind, server, ca_file, token.expose()).await
+    }
+
+    /// The same, with this token.
+    pub async fn start_as(
+        spawner: &Spawner,
+        kind: &Kind,
+        server: &str,
+        ca_file: &Path,
+        own: &str,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("culvert-bench-")
             .tempdir()?;
         let token = folder.path().join("token");
-        std::fs::write(&token, new_token(TokenKind::Access).expose())?;
+        std::fs::write(&token, own)?;
         let kubeconfig = Kubeconfig {
             server,
             ca_file,
@@ -73,6 +85,10 @@ impl Proxy {
             process,
             _folder: folder,
         })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// CPU time so far.

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::gauge::{Gauge, is_small};
 use crate::{RelayBody, RelayError};
 
-type Item = Option<Result<Frame<Bytes>, RelayError>>;
+pub(super) type Item = Option<Result<Frame<Bytes>, RelayError>>;
 
 /// Resolves with the reason when a body is to end before its end.
 type End = Pin<Box<dyn Future<Output = &'static str> + Send>>;
@@ -38,6 +38,11 @@ impl Held {
         }
     }
 
+    /// The body, with what was taken from it lost.
+    pub(super) fn into_body(self) -> RelayBody {
+        self.body
+    }
+
     /// Not to be called again when it has resolved.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
         self.end.as_mut().poll(cx)
@@ -49,6 +54,21 @@ impl Held {
         };
         self.spooled -= data_length(&item);
         Poll::Ready(item)
+    }
+
+    /// Keeps what goes beyond a length for later.
+    pub(super) fn keep_behind(&mut self, item: Item, length: usize) -> Item {
+        let Some(Ok(frame)) = item else {
+            return item;
+        };
+        Some(Ok(frame.map_data(|mut data| {
+            if data.len() > length {
+                let rest = data.split_off(length);
+                self.spooled += rest.len();
+                self.spool.push_front(Some(Ok(Frame::data(rest))));
+            }
+            data
+        })))
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, gauge: Option<&Gauge>) -> Poll<Item> {

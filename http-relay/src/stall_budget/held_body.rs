@@ -47,6 +47,7 @@ impl HeldBody {
 
 impl Drop for HeldBody {
     fn drop(&mut self) {
+        self.link.turns.set(&self.stream, false);
         // Whoever has a handle does not keep the body.
         self.stream.drop_body();
     }
@@ -63,13 +64,15 @@ impl Body for HeldBody {
         if self.is_asked_ahead(cx) {
             return Poll::Pending;
         }
-        let stream = &self.stream;
+        let this = &mut *self;
+        let stream = &this.stream;
         let mut locked = lock(&stream.held);
         // Those that it was handed have yet to go.
         if locked.is_some() && !stream.small_out.has_room(cx) {
             return Poll::Pending;
         }
         stream.asked();
+        this.link.turns.set(stream, false);
         let Some(held) = locked.as_mut() else {
             return Poll::Ready(Some(Err(RelayError::Ended(stream.reason()))));
         };
@@ -78,12 +81,16 @@ impl Body for HeldBody {
             stream.cut(reason);
             return Poll::Ready(Some(Err(RelayError::Ended(reason))));
         }
-        let frame = ready!(stream.poll(held, cx, &self.link.gauge));
+        let mut frame = ready!(stream.poll(held, cx, &this.link.gauge));
+        if !stream.inbound {
+            frame = held.keep_behind(frame, this.link.turns.frame());
+        }
         let frame = frame.map(|frame| Ok(frame?.map_data(|data| stream.small_out.count(data))));
         // After its last frame a body is not asked again.
         let goes_on = matches!(&frame, Some(Ok(frame)) if frame.is_data());
         if goes_on && !held.is_end_stream() {
             stream.handed();
+            this.link.turns.set(stream, !stream.inbound);
         }
         Poll::Ready(frame)
     }

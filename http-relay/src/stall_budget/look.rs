@@ -78,6 +78,9 @@ fn blocked(link: &Link, now: Instant) -> Vec<Blocked> {
         .filter_map(|seen| {
             let since = seen.look(now)?;
             let stream = seen.stream.clone();
+            if since < now {
+                link.turns.set(&stream, false);
+            }
             Some(Blocked { since, stream })
         })
         .collect();

@@ -12,6 +12,9 @@
 //! rest fits. Those that are blocked for shorter may yet go on, and have half as
 //! much again; beyond that new streams have to wait, too ([`LinkStalls::is_full`]).
 //!
+//! Bodies that wait share the length of a frame ([`turns`]), so that one that begins
+//! does not wait long.
+//!
 //! What a frame costs that is smaller than its bookkeeping is bounded by a
 //! [`Gauged`] connection.
 
@@ -22,6 +25,7 @@ mod look;
 mod relief;
 mod small_out;
 mod stream;
+mod turns;
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -37,6 +41,7 @@ use gauge::Gauge;
 use held::Held;
 use held_body::HeldBody;
 use stream::Stream;
+use turns::Turns;
 
 pub use gauge::Gauged;
 pub use look::Look;
@@ -79,6 +84,7 @@ struct Link {
     full: AtomicBool,
     next: AtomicU64,
     gauge: Gauge,
+    turns: Turns,
     streams: Mutex<HashMap<u64, Seen>>,
 }
 
@@ -119,6 +125,7 @@ impl StallBudget {
             full: AtomicBool::new(false),
             next: AtomicU64::new(0),
             gauge: Gauge::default(),
+            turns: Turns::default(),
             streams: Mutex::default(),
         });
         lock(&self.0.links).push(Arc::downgrade(&link));

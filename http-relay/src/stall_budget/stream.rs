@@ -13,7 +13,7 @@ use super::gauge::Gauge;
 use super::held::Held;
 use super::small_out::SmallOut;
 use super::{CUT, Listing, lock};
-use crate::{RelayError, stream_task};
+use crate::{RelayBody, RelayError, stream_task};
 
 pub(super) struct Stream {
     /// Odd while it is blocked; another number each time. A body is until it is
@@ -34,6 +34,8 @@ pub(super) struct Stream {
     /// The task that consumes it.
     task: OnceLock<CancellationToken>,
     pub(super) small_out: SmallOut,
+    /// Counted among its link's [`Turns`](super::turns::Turns).
+    pub(super) waits: AtomicBool,
     /// Small frames that were put together.
     small: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Stream {
             ended: AtomicBool::new(false),
             task: OnceLock::new(),
             small_out: SmallOut::default(),
+            waits: AtomicBool::new(false),
             small: AtomicU64::new(0),
         }
     }
@@ -184,6 +187,12 @@ impl Stream {
         true
     }
 
+    /// Its body leaves it.
+    fn give_up(&self) -> Result<RelayBody, &'static str> {
+        let held = lock(&self.held).take();
+        held.map(Held::into_body).ok_or_else(|| self.reason())
+    }
+
     pub(super) fn drop_body(&self) {
         let held = lock(&self.held).take();
         // Not under the lock, as whatever the body holds is dropped with it.
@@ -219,6 +228,15 @@ impl StreamHandle {
     pub async fn cut(&self) -> &'static str {
         self.0.cut.cancelled().await;
         self.0.reason()
+    }
+
+    /// The body as it was before it was held here, to be sent elsewhere: held by both, it
+    /// would end with this one. Only where its consumer has not asked for any of it.
+    ///
+    /// # Errors
+    /// The reason, where the budget has cut the body.
+    pub fn take_back(&self) -> Result<RelayBody, &'static str> {
+        self.0.give_up()
     }
 
     /// Ends the task that consumes the body, if it is a

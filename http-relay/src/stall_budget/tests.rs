@@ -163,6 +163,28 @@ async fn a_consumer_is_ended_from_outside() {
     consumer.await.unwrap();
 }
 
+#[tokio::test(start_paused = true, flavor = "local")]
+async fn a_body_that_was_not_sent_goes_elsewhere_whole() {
+    let budget = StallBudget::new(1 << 20, 1 << 20);
+    let (writer, unsent, handle) = held(&budget.link()).await;
+    let body = handle.take_back().unwrap();
+    // As with the stream's place on the first link.
+    drop(unsent);
+    handle.end();
+    let (body, _handle) = budget.link().outbound(body, COST);
+    let (told, whole) = tokio::sync::oneshot::channel();
+    let consumer = crate::stream_task::endable(async move {
+        tokio::task::yield_now().await;
+        let whole = body.collect().await.map(|body| body.to_bytes());
+        drop(told.send(whole));
+    });
+    let consumer = tokio::task::spawn_local(consumer);
+    writer.send(Bytes::from_static(b"y")).await.unwrap();
+    writer.finish().await.unwrap();
+    consumer.await.unwrap();
+    assert_eq!(whole.await.unwrap().unwrap(), "xy");
+}
+
 /// A link's connection and its bodies: frames that are read are the body's.
 struct Played {
     link: LinkStalls,
@@ -330,4 +352,47 @@ async fn small_frames_wait_until_those_before_are_gone() {
     };
     let (ended, ()) = tokio::join!(frames(65), cut);
     assert!(matches!(ended, Err(RelayError::Ended(CUT))));
+}
+
+#[tokio::test(flavor = "local")]
+async fn bodies_that_wait_share_the_length_of_a_frame() {
+    const WHOLE: usize = 200_000;
+    let budget = StallBudget::new(u64::MAX, u64::MAX);
+    let link = budget.link();
+    let large = || Bytes::from(vec![b'x'; WHOLE]);
+    let mut waiting = Vec::new();
+    let mut lengths = Vec::new();
+    for _ in 0..10 {
+        let (writer, body) = channel();
+        writer.send(large()).await.unwrap();
+        let (mut body, _) = link.outbound(pass(body), COST);
+        let frame = body.frame().await.unwrap().unwrap();
+        lengths.push(frame.into_data().unwrap().len());
+        waiting.push((writer, body));
+    }
+    let kib = |kib: usize| kib << 10;
+    assert_eq!(lengths[..4], [kib(64), kib(32), kib(64) / 3, kib(16)]);
+    assert_eq!(lengths[9], kib(8));
+    // What was kept comes, and is longer again where nobody else waits.
+    let (writer, mut body) = waiting.pop().unwrap();
+    writer.finish().await.unwrap();
+    drop(waiting);
+    let mut sum = lengths[9];
+    while let Some(frame) = body.frame().await {
+        let length = frame.unwrap().into_data().unwrap().len();
+        sum += length;
+        assert!(length == kib(64) || sum == WHOLE, "{length}");
+    }
+    assert_eq!(sum, WHOLE);
+}
+
+#[tokio::test(start_paused = true, flavor = "local")]
+async fn whoever_stands_still_waits_for_no_turn() {
+    let watched = Watched::new(u64::MAX, u64::MAX);
+    let link = watched.budget.link();
+    let (_writer, mut still, _) = held(&link).await;
+    block(&mut still).await;
+    assert_eq!(link.0.turns.frame(), 32 << 10);
+    sleep(3 * LOOK).await;
+    assert_eq!(link.0.turns.frame(), 64 << 10);
 }

@@ -24,7 +24,10 @@ pub(crate) const FULL: &str = "/dev/full";
 const EMPTY: &str = "empty";
 
 fn options(more: &[&str]) -> ChainOptions {
-    let arguments = ["--audit-log", LOG].iter().chain(more);
+    // Many requests to a cluster without a link: none is to wait for one.
+    let arguments = ["--audit-log", LOG, "--hold-seconds", "0"]
+        .iter()
+        .chain(more);
     ChainOptions {
         server_arguments: arguments.map(|one| (*one).to_owned()).collect(),
         ..ChainOptions::bare()

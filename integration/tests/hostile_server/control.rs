@@ -14,8 +14,9 @@ use crate::server::{CONTROL, REGISTERED};
 use crate::stage::Stage;
 
 const MIB: u32 = 1 << 20;
-/// Links that are asked to end and do not, and the last.
-const KEPT: usize = 4 + 1;
+/// Links that are asked to end and do not: four beside as many as may serve. And the
+/// last.
+const KEPT: usize = 4 + 4 + 1;
 
 /// As many as the stream's window holds, each nearly of a line's greatest length.
 const REGISTRATIONS: usize = 30;

@@ -215,13 +215,22 @@ pub(crate) async fn words_of_a_refusal(environment: Arc<Environment>) -> Result<
     let words =
         "\\u001b[2J\\u001b]0;forged\\u0007\\r\\nforged line\\n".to_owned() + &"x".repeat(10_000);
     let body = format!("{{\"message\":\"{words}\"}}");
-    let refusal = format!(
-        "HTTP/1.1 401 Unauthorized\r\nculvert-answer: token\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let _connection = stage.server()?.answer(refusal).await?;
-    let code = stage.chain.client.ended(SOON).await?;
-    ensure!(code == Some(1), "{code:?}");
+    for (status, word) in [
+        ("400 Bad Request", "version"),
+        ("403 Forbidden", "subdomain"),
+        ("401 Unauthorized", "token"),
+    ] {
+        let refusal = format!(
+            "HTTP/1.1 {status}\r\nculvert-answer: {word}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let _connection = stage.server()?.answer(refusal).await?;
+        let code = stage.chain.client.ended(SOON).await?;
+        ensure!(code == Some(1), "{word}: {code:?}");
+        if word != "token" {
+            stage.chain.restart_client().await?;
+        }
+    }
     let log = std::fs::read_to_string(stage.chain.client.log())?;
     ensure!(
         log.contains("refuses this connector"),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use integration::chain::{Chain, ChainOptions, SOON};
 use integration::environment::Environment;
+use integration::replica::links;
+use integration::wait::until;
 use tokio::time::{sleep, timeout};
 
 use crate::server::Server;
@@ -68,7 +70,11 @@ impl Stage {
         self.connector_lives().await?;
         drop(self.server.take());
         self.chain.restart_server().await?;
-        self.chain.linked().await?;
+        // There may be several: many streams at once are a load.
+        until("a link", SOON, || async {
+            Ok((links(&self.chain.server).await? > 0).then_some(()))
+        })
+        .await?;
         let answer = self
             .chain
             .caller()?

@@ -58,6 +58,9 @@ impl Stage {
         mut options: ChainOptions,
         between: Between,
     ) -> Result<Self> {
+        // The settings of one link: no other one takes over from it.
+        let one = ["--max-links", "1"].map(str::to_owned);
+        options.client_arguments.extend(one);
         let stub = Stub::start().await?;
         match between {
             Between::Nothing => options.upstream = Some(stub.address),

@@ -98,8 +98,9 @@ pub(crate) async fn the_chart_makes_what_kustomize_makes(
     }
     let together = [
         "namespaced",
+        "client-certificate",
         "private-ca",
-        "http-proxy",
+        "https-proxy",
         "allow-exec",
         "high-availability",
         "native-sidecar",

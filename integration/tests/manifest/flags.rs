@@ -27,6 +27,12 @@ pub(crate) async fn the_binaries_take_the_flags_of_each_choice(
     Ok(())
 }
 
+/// Of tunnel-client alone, whose values most are.
+pub(crate) fn the_binary_takes_the_flags_of(objects: &Objects) -> Result<()> {
+    let secret = Path::new("/run/culvert/sidecar-secret/secret");
+    check_client(container(objects, "tunnel-client")?, secret)
+}
+
 fn check(objects: &Objects, exec_allowed: bool) -> Result<()> {
     let sidecar = container(objects, "proxy-sidecar")?;
     let client = container(objects, "tunnel-client")?;
@@ -101,8 +107,15 @@ fn check_client(container: &Value, secret: &Path) -> Result<()> {
         !args.admin_address.ip().is_loopback(),
         "kubelet cannot probe"
     );
-    if let Some(file) = args.ca_file {
-        ensure!(file.parent() == Some(mount(container, "tunnel-server-ca")?));
+    for (file, volume) in [
+        (args.ca_file, "tunnel-server-ca"),
+        (args.proxy_ca_file, "http-proxy-ca"),
+        (args.client_certificate, "client-certificate"),
+        (args.client_key, "client-certificate"),
+    ] {
+        if let Some(file) = file {
+            ensure!(file.parent() == Some(mount(container, volume)?), "{volume}");
+        }
     }
     Ok(())
 }

@@ -88,6 +88,22 @@ pub(crate) async fn bad_values_are_refused_in_words(environment: Arc<Environment
             "either url or existingSecret",
         ),
         (
+            "httpProxy: {ca: {existingConfigMap: a}}",
+            "httpProxy.ca: there is no proxy; give httpProxy.url or httpProxy.existingSecret",
+        ),
+        (
+            "httpProxy: {url: 'http://a', ca: {existingConfigMap: b}}",
+            "give httpProxy.url with https://",
+        ),
+        (
+            "tlsServerName: https://a.example",
+            "tlsServerName: give a DNS name or an IP address",
+        ),
+        (
+            "pinSha256: [sha256//x]",
+            "pinSha256: \"sha256//x\" is no pin; give the SHA-256 of a public key in base64",
+        ),
+        (
             "priorityClass: {create: true, name: a}",
             "either create one, or name one",
         ),
@@ -111,6 +127,7 @@ pub(crate) async fn no_credential_fits_into_values(environment: Arc<Environment>
         "token: geheim",
         "connectorToken: {token: geheim}",
         "connectorToken: {value: geheim}",
+        "clientCertificate: {key: geheim}",
         "httpProxy: {url: 'http://user:geheim@proxy.example:3128'}",
     ] {
         let said = said(&tools, &format!("{SERVER}\n{values}"))?;

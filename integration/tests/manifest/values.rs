@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use integration::environment::Environment;
 use serde_json::{Value, json};
 
+use crate::flags::the_binary_takes_the_flags_of;
 use crate::kubectl::apply;
 use crate::objects::{Objects, container, only};
 use crate::render::{Tools, manifests};
@@ -14,7 +15,11 @@ const VALUES: &str = "
 server: https://clusters.example.com
 fullnameOverride: other
 role: none
-httpProxy: {existingSecret: http-proxy}
+httpProxy: {existingSecret: http-proxy, ca: {existingConfigMap: proxys-ca, key: root.pem}}
+tlsServerName: tunnel.example.org
+pinSha256:
+  - sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
+  - LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=
 images:
   proxySidecar: {tag: '7'}
   tunnelClient: {digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}
@@ -30,6 +35,10 @@ affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}
 hostAliases: [{ip: 192.0.2.1, hostnames: [clusters.example.com]}]
 priorityClass: {name: system-cluster-critical}
 ";
+
+/// Both of them, as tunnel-client takes them.
+const PINS: &str = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=,\
+    LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
 
 pub(crate) async fn values_of_no_component_reach_the_pod(
     environment: Arc<Environment>,
@@ -102,12 +111,18 @@ fn the_containers_are_as_said(objects: &Objects) -> Result<()> {
     ensure!(client["resources"]["limits"]["memory"] == "1Gi");
     // No name is expected of the token, and the proxy's URL is in a Secret alone.
     let secret = json!({ "secretKeyRef": { "name": "http-proxy", "key": "url" } });
-    let server = json!({
-        "name": "TUNNEL_CLIENT_SERVER", "value": "https://clusters.example.com",
-    });
-    let variables = json!([{ "name": "HTTPS_PROXY", "valueFrom": secret }, server]);
+    let variable = |name: &str, value: &str| json!({ "name": name, "value": value });
+    let variables = json!([
+        { "name": "HTTPS_PROXY", "valueFrom": secret },
+        variable("TUNNEL_CLIENT_PROXY_CA_FILE", "/etc/culvert/http-proxy-ca/root.pem"),
+        variable("TUNNEL_CLIENT_TLS_SERVER_NAME", "tunnel.example.org"),
+        variable("TUNNEL_CLIENT_PIN_SHA256", PINS),
+        variable("TUNNEL_CLIENT_SERVER", "https://clusters.example.com"),
+        variable("TUNNEL_CLIENT_TOKEN_FILE", "/etc/culvert/connector-token/token"),
+        variable("TUNNEL_CLIENT_SIDECAR_SECRET_FILE", "/run/culvert/sidecar-secret/secret"),
+    ]);
     ensure!(client["env"] == variables, "{}", client["env"]);
-    Ok(())
+    the_binary_takes_the_flags_of(objects)
 }
 
 /// What values.schema.json takes, values.yaml shows. (That the schema takes what

@@ -4,13 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use integration::steady_calls::SteadyCalls;
 use integration::wait::until;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::connector::{Connector, DEPLOYMENT};
+use crate::server::{BASE_DOMAIN, PORT};
 use crate::stage::{SOON, Set, Stage};
 
+/// Before and after a rollout.
+const CALLS: usize = 100;
+/// Connectors with `high-availability` share a priority class, which is removed with the
+/// first of them: the other's pods could not be replaced any more.
+static PRIORITY_CLASS: Mutex<()> = Mutex::const_new(());
+
 pub(crate) async fn two_pods_have_a_link_each(stage: Arc<Stage>) -> Result<()> {
+    let _only_one = PRIORITY_CLASS.lock().await;
     let set = stage.set().await?;
     let connector = Connector::install(set, "available", &["high-availability"]).await?;
     let caller = connector.caller(set)?;
@@ -39,6 +49,52 @@ pub(crate) async fn two_pods_have_a_link_each(stage: Arc<Stage>) -> Result<()> {
     .await?;
     connector.ready(set).await?;
     self::budget(&connector, set).await?;
+    connector.remove(set).await
+}
+
+/// With a call every 10 ms, by a connection that is kept and by new ones.
+pub(crate) async fn a_rollout_costs_no_call(stage: Arc<Stage>) -> Result<()> {
+    let _only_one = PRIORITY_CLASS.lock().await;
+    let set = stage.set().await?;
+    let connector = Connector::install(set, "rolled", &["high-availability"]).await?;
+    let ca = reqwest::Certificate::from_pem(&std::fs::read(set.server.ca_file())?)?;
+    let client = || -> Result<reqwest::ClientBuilder> {
+        Ok(reqwest::Client::builder()
+            .proxy(reqwest::Proxy::all(set.connect_proxy())?)
+            .timeout(SOON)
+            .tls_certs_only([ca.clone()]))
+    };
+    let kept = client()?.build()?;
+    let new_each = client()?.http1_only().pool_max_idle_per_host(0).build()?;
+    let url = format!("https://{}.{BASE_DOMAIN}:{PORT}/version", connector.name);
+    let token = connector.access_token.expose();
+    let mut calls = SteadyCalls::start(vec![kept, new_each], &url, token);
+    calls.more(CALLS).await?;
+    let before = calls.count();
+    let namespace = format!("--namespace={}", connector.namespace);
+    let deployment = format!("deployment/{DEPLOYMENT}");
+    let rollout = async {
+        let restart = ["rollout", "restart", &deployment, &namespace];
+        set.admin(&restart).await?;
+        let status = [
+            "rollout",
+            "status",
+            &deployment,
+            &namespace,
+            "--timeout=180s",
+        ];
+        set.admin(&status).await
+    };
+    if let Err(error) = calls.during(rollout).await? {
+        let pods = set.admin(&["describe", "pods", &namespace]).await?;
+        return Err(error.context(pods));
+    }
+    println!(
+        "{} calls while both pods were replaced",
+        calls.count() - before
+    );
+    calls.more(CALLS).await?;
+    println!("{} calls, and none failed", calls.end().await?);
     connector.remove(set).await
 }
 

@@ -9,13 +9,11 @@ pub(crate) const SERVER: (&str, &str) = ("culvert/tunnel-server", env!("CARGO_PK
 /// A shell with the usual tools, for workloads.
 pub(crate) const SHELL: &str = "culvert/test-shell:1";
 
-/// The archive of one of our images, as `cargo xtask images` leaves it.
+/// The archive of one of our images, as `cargo xtask images` leaves it: in the
+/// checkout, wherever cargo builds to.
 pub(crate) fn ours(name: &str) -> Result<PathBuf> {
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-    };
-    let path = target.join("images").join(format!("{name}.tar"));
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/images");
+    let path = images.join(format!("{name}.tar"));
     ensure!(
         path.is_file(),
         "{} is not there: run `cargo xtask images` first, or `cargo xtask test`",

@@ -6,6 +6,7 @@ mod attach;
 mod authority;
 mod caller;
 mod chart;
+mod check;
 mod choices;
 mod connector;
 mod copy;
@@ -85,11 +86,13 @@ fn main() -> ExitCode {
             choices::pod_security_is_restricted,
             native_sidecar::a_native_sidecar_ends_after_the_client,
             high_availability::two_pods_have_a_link_each,
+            high_availability::a_rollout_costs_no_call,
             network_policy::the_policy_lets_the_pods_connections_pass,
             chart::helm_installs_upgrades_and_uninstalls,
             server_in_cluster::a_connector_links_to_the_servers_service,
             server_in_cluster::the_servers_chart_serves,
             readme_steps::the_readmes_steps_lead_to_a_call,
+            check::a_check_in_the_pod_says_that_all_works,
             probes::a_client_without_its_server_is_not_ready,
             probes::a_sidecar_without_its_api_server_is_not_ready,
             probes::what_stands_still_is_restarted,

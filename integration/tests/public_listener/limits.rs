@@ -4,17 +4,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use integration::chain::{BASE_DOMAIN, Chain, SOON};
+use integration::chain::{Chain, SOON};
 use integration::environment::Environment;
 use integration::server_config::{new_token, no_limits};
 use integration::wait::until;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use tunnel_protocol::handshake::{Hello, UPGRADE_TOKEN};
-use tunnel_protocol::limits::HANDSHAKE_PATH;
 use tunnel_protocol::token::TokenKind;
 
 use crate::bystander::{Bystander, PATH, caller_from};
+use crate::handshakes::handshake;
 
 /// Sets one number; all others are no limit.
 pub(crate) async fn limit(chain: &mut Chain, whose: &str, what: &str, count: u32) -> Result<()> {
@@ -78,36 +77,12 @@ pub(crate) async fn failures_of_connectors(environment: Arc<Environment>) -> Res
     limit(&mut chain, "perAddress", "failuresPerMinute", 2).await?;
     let mut answers = Vec::new();
     for generation in 0..3 {
-        answers.push(handshake(&chain, generation).await?);
+        let nobodys = new_token(TokenKind::Connector);
+        let (_, head) = handshake(&chain, &nobodys, generation).await?;
+        answers.push(head.split(' ').nth(1).unwrap_or_default().to_owned());
     }
     ensure!(answers == ["401", "401", "429"], "{answers:?}");
     chain.stop().await
-}
-
-/// A handshake with a token that is nobody's; gives the status.
-async fn handshake(chain: &Chain, generation: u64) -> Result<String> {
-    let hello = Hello {
-        instance: "stranger".into(),
-        generation,
-        client_version: "0".into(),
-        subdomain: None,
-    };
-    let mut headers = http::HeaderMap::new();
-    hello.write(&mut headers);
-    let mut head = format!(
-        "GET {HANDSHAKE_PATH} HTTP/1.1\r\nHost: {BASE_DOMAIN}\r\nConnection: Upgrade\r\n\
-         Upgrade: {UPGRADE_TOKEN}\r\nAuthorization: Bearer {}\r\n",
-        new_token(TokenKind::Connector).expose()
-    );
-    for (name, value) in &headers {
-        head += &format!("{name}: {}\r\n", value.to_str()?);
-    }
-    let mut connection = chain
-        .raw_caller_from(Ipv4Addr::new(127, 0, 0, 3), b"http/1.1")
-        .await?;
-    connection.send(head + "\r\n").await?;
-    let head = connection.head().await?;
-    Ok(head.split(' ').nth(1).unwrap_or_default().to_owned())
 }
 
 pub(crate) async fn a_callers_rate(environment: Arc<Environment>) -> Result<()> {

@@ -5,6 +5,7 @@ mod bystander;
 mod crowds;
 mod floods;
 mod h2_stranger;
+mod handshakes;
 mod limits;
 mod slow;
 mod strangers;
@@ -18,6 +19,7 @@ use crowds::{
     out_of_files_the_listener_rests, proved_connections_are_the_callers,
 };
 use floods::{a_flood_of_frames, a_header_block_without_end, more_resets_than_a_caller_needs};
+use handshakes::{a_token_in_a_loop_fills_neither_disk_nor_log, handshakes_at_once_have_a_bound};
 use integration::environment::Environment;
 use integration::{suite, tests};
 use limits::{
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         a_flood_of_frames,
         a_header_block_without_end,
         more_resets_than_a_caller_needs,
+        a_token_in_a_loop_fills_neither_disk_nor_log,
+        handshakes_at_once_have_a_bound,
         a_callers_and_a_clusters_open_requests,
         a_callers_rate,
         a_clusters_rate,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use integration::environment::Environment;
+use integration::server_config::no_limits;
 
 use crate::bystander::Bystander;
 
@@ -21,7 +22,9 @@ const TIMES: usize = 10;
 const WORK: Duration = Duration::from_secs(5);
 
 pub(crate) async fn targets_that_look_like_tokens(environment: Arc<Environment>) -> Result<()> {
-    let chain = environment.chain().await?;
+    let mut chain = environment.chain().await?;
+    // No limit is to end the stranger's connections under its requests.
+    crate::limits::change(&mut chain, no_limits()).await?;
     let bystander = Bystander::arrives(&chain).await?;
     let stranger = chain.http().local_address(IpAddr::from(FROM)).build()?;
     let before = chain.server.processor_time()?;

@@ -33,7 +33,7 @@ fn strangers(lines: &[Value]) -> usize {
     lines.iter().filter(is_theirs).count()
 }
 
-fn lines_of(file: &Path) -> Result<Vec<Value>> {
+pub(crate) fn lines_of(file: &Path) -> Result<Vec<Value>> {
     let text = std::fs::read_to_string(file)?;
     let lines = text.lines().map(serde_json::from_str);
     Ok(lines.collect::<Result<_, _>>()?)

@@ -3,6 +3,7 @@
 //! away ends what was open on its strength.
 
 mod certificate;
+mod connector_tokens;
 mod revocations;
 mod streams;
 
@@ -12,6 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use certificate::{a_key_after_its_certificate_is_taken, the_certificate_is_reloaded};
+use connector_tokens::{
+    a_new_connector_token_is_read_from_its_file,
+    an_expired_connector_token_ends_its_link_and_streams,
+};
 use integration::chain::{CLUSTER, Chain, ChainOptions, SOON};
 use integration::environment::Environment;
 use integration::played_cluster;
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         a_removed_connector_token_ends_its_link_and_streams,
         an_answer_that_nobody_reads_ends_too,
         an_expired_access_token_ends_its_streams,
+        an_expired_connector_token_ends_its_link_and_streams,
+        a_new_connector_token_is_read_from_its_file,
         the_certificate_is_reloaded,
         a_key_after_its_certificate_is_taken,
     ])

@@ -106,17 +106,22 @@ pub(crate) async fn a_removed_connector_token_ends_its_link_and_streams(
     chain.stop().await
 }
 
+/// Lets a token of the configuration end before long; gives when.
+pub(crate) fn expire(token: &mut Value) -> Result<OffsetDateTime> {
+    /// Long enough to open the streams.
+    const LIFE: time::Duration = time::Duration::seconds(4);
+    let expires = OffsetDateTime::now_utc() + LIFE;
+    token["expires"] = Value::String(expires.format(&Rfc3339)?);
+    Ok(expires)
+}
+
 pub(crate) async fn an_expired_access_token_ends_its_streams(
     environment: Arc<Environment>,
 ) -> Result<()> {
-    /// Long enough to open the streams.
-    const LIFE: time::Duration = time::Duration::seconds(4);
     let (mut chain, cluster, bystander) = start(&environment).await?;
     let mut other = Watch::open(&bystander.client, &chain, &cluster).await?;
     let caller = chain.caller()?;
-    let expires = OffsetDateTime::now_utc() + LIFE;
-    chain.config.callers[0]["accessTokens"][0]["expires"] =
-        Value::String(expires.format(&Rfc3339)?);
+    let expires = expire(&mut chain.config.callers[0]["accessTokens"][0])?;
     chain.write_config()?;
     let watch = Watch::open(&caller, &chain, &cluster).await?;
     let upgraded = Upgraded::open(&chain, &cluster).await?;

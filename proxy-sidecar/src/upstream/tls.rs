@@ -1,9 +1,9 @@
 //! TLS with the API server: whom it trusts and with which certificate it shows itself,
 //! made anew when the files change, or when an exec plugin gives another certificate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Config as KubeConfig;
 use kube::client::ConfigExt;
@@ -11,8 +11,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use service_kit::file_watch;
-use sha2::{Digest, Sha256};
+use service_kit::file_watch::{MadeOfFiles, Reading};
 use thiserror::Error;
 
 use super::own_certificate::TrustsItself;
@@ -24,10 +23,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Makes TLS configurations of what the files say now, and of what the plugin said last.
 pub(super) struct Tls {
-    config: KubeConfig,
-    ca_file: Option<PathBuf>,
     /// All that may change while we run.
-    files: Vec<PathBuf>,
+    files: MadeOfFiles<ClientConfig, TlsError>,
     plugin: Option<Arc<Plugin>>,
     name: ServerName<'static>,
     current: Mutex<Current>,
@@ -35,18 +32,11 @@ pub(super) struct Tls {
 
 struct Current {
     shared: Arc<Configs>,
-    /// What the files said when they were good.
-    of_files: ClientConfig,
+    /// What it was made of.
+    of_files: Arc<ClientConfig>,
     /// The plugin's, above the files'.
     identity: Option<Arc<CertifiedKey>>,
-    looked: Instant,
-    /// Of the files' content.
-    digest: Digests,
-    /// A fault is told once.
-    faulty: Digests,
 }
-
-type Digests = Vec<Option<[u8; 32]>>;
 
 /// What connections are made with.
 pub(super) struct Configs {
@@ -99,20 +89,17 @@ impl Tls {
         let host = host.trim_matches(['[', ']']).to_owned();
         let name = config.tls_server_name.clone().unwrap_or(host);
         let name = ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name))?;
-        let digest = digests(&files);
-        let of_files = read(&config, ca_file.clone())?;
+        let made =
+            move |readings: &[Reading]| read(&config, ca_file.as_deref().zip(readings.first()));
+        let files = MadeOfFiles::new("certificates for the API server", files, made)?;
+        let of_files = files.within(BETWEEN_LOOKS);
         let identity = identity(plugin.as_deref());
         let current = Current {
             shared: Arc::new(Configs::new(&of_files, identity.as_ref(), 0)),
             of_files,
             identity,
-            looked: Instant::now(),
-            faulty: digest.clone(),
-            digest,
         };
         Ok(Self {
-            config,
-            ca_file,
             files,
             plugin,
             name,
@@ -127,45 +114,25 @@ impl Tls {
 
     /// What the files say; the last good where they say nothing. Asks no plugin.
     pub(super) fn current(&self) -> Arc<Configs> {
-        let identity = identity(self.plugin.as_deref());
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let read_anew = current.looked.elapsed() >= BETWEEN_LOOKS && self.look(&mut current);
-        let same = current.identity.as_ref().map(Arc::as_ptr) == identity.as_ref().map(Arc::as_ptr);
-        if read_anew || !same {
-            current.identity = identity;
-            let next = current.shared.generation + 1;
-            let configs = Configs::new(&current.of_files, current.identity.as_ref(), next);
-            current.shared = Arc::new(configs);
-        }
-        current.shared.clone()
+        self.current_within(BETWEEN_LOOKS)
     }
 
-    /// Whether the files say something else that can be used.
-    fn look(&self, current: &mut Current) -> bool {
-        current.looked = Instant::now();
-        // A few kilobytes: not worth a thread.
-        let digest = digests(&self.files);
-        if digest == current.digest {
-            return false;
+    /// The files are looked at, if that was last done so long ago.
+    fn current_within(&self, time: Duration) -> Arc<Configs> {
+        let identity = identity(self.plugin.as_deref());
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_files = self.files.within(time);
+        let same_files = Arc::ptr_eq(&current.of_files, &of_files);
+        let same = current.identity.as_ref().map(Arc::as_ptr) == identity.as_ref().map(Arc::as_ptr);
+        if !same_files || !same {
+            let next = current.shared.generation + 1;
+            *current = Current {
+                shared: Arc::new(Configs::new(&of_files, identity.as_ref(), next)),
+                of_files,
+                identity,
+            };
         }
-        match read(&self.config, self.ca_file.clone()) {
-            Ok(of_files) => {
-                tracing::info!(
-                    files = ?self.files,
-                    "certificates for the API server changed: new connections use them"
-                );
-                current.of_files = of_files;
-                current.digest = digest;
-                true
-            }
-            Err(error) => {
-                if current.faulty != digest {
-                    tracing::warn!(%error, "certificates for the API server changed and cannot be used: the last good ones stay");
-                    current.faulty = digest;
-                }
-                false
-            }
-        }
+        current.shared.clone()
     }
 }
 
@@ -193,18 +160,12 @@ fn identity(plugin: Option<&Plugin>) -> Option<Arc<CertifiedKey>> {
     plugin?.answer().identity.clone()
 }
 
-fn digests(files: &[PathBuf]) -> Digests {
-    let digest = |path: &PathBuf| {
-        let content = file_watch::read(path).ok()?;
-        Some(Sha256::digest(content.as_slice()).into())
-    };
-    files.iter().map(digest).collect()
-}
-
-fn read(config: &KubeConfig, ca_file: Option<PathBuf>) -> Result<ClientConfig, TlsError> {
+/// `ca` is the file with the CA, and what was read of it. The others kube-client reads
+/// itself.
+fn read(config: &KubeConfig, ca: Option<(&Path, &Reading)>) -> Result<ClientConfig, TlsError> {
     let mut config = config.clone();
-    if let Some(path) = ca_file {
-        config.root_cert = Some(certificates(path)?);
+    if let Some((path, reading)) = ca {
+        config.root_cert = Some(certificates(path, reading)?);
     }
     let client = |error: kube::Error| TlsError::Client(without_secrets(&error));
     let mut tls = config.rustls_client_config().map_err(client)?;
@@ -217,10 +178,10 @@ fn read(config: &KubeConfig, ca_file: Option<PathBuf>) -> Result<ClientConfig, T
     Ok(tls)
 }
 
-fn certificates(path: PathBuf) -> Result<Vec<Vec<u8>>, TlsError> {
+fn certificates(path: &Path, reading: &Reading) -> Result<Vec<Vec<u8>>, TlsError> {
     let read = || {
-        let content = file_watch::read(&path).map_err(|error| error.fault.to_string())?;
-        let certificates = CertificateDer::pem_slice_iter(&content)
+        let content = reading.as_ref().map_err(|error| error.fault.to_string())?;
+        let certificates = CertificateDer::pem_slice_iter(content)
             .map(|one| one.map(|der| der.to_vec()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| error.to_string())?;
@@ -230,7 +191,7 @@ fn certificates(path: PathBuf) -> Result<Vec<Vec<u8>>, TlsError> {
         }
     };
     read().map_err(|fault| TlsError::Ca {
-        path: path.clone(),
+        path: path.to_owned(),
         fault,
     })
 }
@@ -239,7 +200,6 @@ fn certificates(path: PathBuf) -> Result<Vec<Vec<u8>>, TlsError> {
 mod tests {
     use super::*;
     use kube::config::ExecConfig;
-    use std::path::Path;
 
     /// A certificate and its key.
     fn made() -> (String, String) {
@@ -264,9 +224,7 @@ mod tests {
 
     /// As if the files had not been looked at for long.
     fn later(tls: &Tls) -> Arc<Configs> {
-        let long_ago = Instant::now().checked_sub(BETWEEN_LOOKS).unwrap();
-        tls.current.lock().unwrap().looked = long_ago;
-        tls.current()
+        tls.current_within(Duration::ZERO)
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! file system, and through the symbolic links that Kubernetes swaps. Files that
 //! belong together, as a certificate and its key, are watched as one.
 
+mod made;
 mod read;
 
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
+pub use made::{MadeOfFiles, Reading};
 pub use read::{Content, Fault, FileFault, LARGEST, read};
 
 use crate::tasks::blocking;
@@ -60,7 +62,7 @@ pub struct FileWatch {
 }
 
 type Fingerprint = Vec<[u8; 32]>;
-type Reading = Result<(Vec<Content>, Fingerprint), FileFault>;
+type Look = Result<(Vec<Content>, Fingerprint), FileFault>;
 
 /// What changes when a file is written, replaced or forbidden; cheaper than its
 /// content.
@@ -136,7 +138,7 @@ impl FileWatch {
     }
 
     /// Nothing, if two reads disagree.
-    async fn settled(&self) -> Option<Reading> {
+    async fn settled(&self) -> Option<Look> {
         let first = self.read().await;
         if let Ok((_, found)) = &first
             && self.current.as_ref() == Some(found)
@@ -153,7 +155,7 @@ impl FileWatch {
         agree.then_some(first)
     }
 
-    async fn read(&self) -> Reading {
+    async fn read(&self) -> Look {
         let (paths, largest) = (self.paths.clone(), self.largest);
         blocking(move || {
             let read = |path: &PathBuf| {

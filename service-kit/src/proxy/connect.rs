@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::header::{HOST, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Empty;
 use http_relay::body::error_chain;
 use hyper::body::Bytes;
@@ -14,6 +14,7 @@ use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::challenge::schemes;
 use crate::tasks::Tasks;
 
 /// Many a proxy turns away who does not say what it is.
@@ -43,6 +44,13 @@ pub enum ConnectError {
     /// 407 or 401 to those that were sent.
     #[error("it does not take the user and password that its URL holds ({0})")]
     WrongCredentials(u16),
+    /// 407, for a way to authenticate that is none of ours.
+    #[error(
+        "it asks for {} (407), and only Basic is supported: name a proxy that does that for us, \
+         as cntlm and px do on the own network, or have this host excepted from authentication",
+        .0.join(" or ")
+    )]
+    UnsupportedAuthentication(Vec<String>),
     /// 403, when asked for this target.
     #[error("it does not allow connections to {0} (403)")]
     Forbidden(String),
@@ -97,6 +105,9 @@ impl HttpProxy {
             status if status.is_success() => {
                 hyper::upgrade::on(&mut response).await.map_err(broken)
             }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED if !offers_basic(response.headers()) => Err(
+                ConnectError::UnsupportedAuthentication(schemes(response.headers())),
+            ),
             // tinyproxy says 401 to a wrong password.
             status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
                 Err(if self.credentials.is_none() {
@@ -126,6 +137,13 @@ impl HttpProxy {
         }
         request.body(Empty::new()).map_err(unusable)
     }
+}
+
+/// Basic is asked for, or nothing that is known.
+fn offers_basic(headers: &HeaderMap) -> bool {
+    let schemes = schemes(headers);
+    let is_basic = |scheme: &String| scheme.eq_ignore_ascii_case("basic");
+    schemes.is_empty() || schemes.iter().any(is_basic)
 }
 
 #[cfg(test)]
@@ -199,6 +217,21 @@ mod tests {
                 None,
                 "HTTP/1.1 403 No\r\n\r\n",
                 "to clusters.example.com:443 (403)",
+            ),
+            (
+                None,
+                "HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
+                "asks for Negotiate or NTLM (407), and only Basic",
+            ),
+            (
+                Some("Basic x"),
+                "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"a, b\", nonce=\"c\"\r\n\r\n",
+                "asks for Digest (407)",
+            ),
+            (
+                None,
+                "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM, basic realm=\"a\"\r\n\r\n",
+                "asks for a user",
             ),
             (None, "HTTP/1.1 502 Bad\r\n\r\n", "answered 502 Bad Gateway"),
             (None, "SSH-2.0-OpenSSH_9.2\r\n", "no answer in HTTP"),

@@ -1,6 +1,7 @@
 //! Proxies on the way out: which one a URL or the environment names, and what it is
 //! asked.
 
+mod challenge;
 mod connect;
 mod environment;
 mod no_proxy;

@@ -1,7 +1,11 @@
 //! TLS: rustls with aws-lc-rs, 1.3 and 1.2.
 
+mod certified;
 mod client;
+mod pin;
+mod presented;
 mod server;
+mod verifier;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +15,12 @@ use thiserror::Error;
 
 use crate::file_watch::{self, Content, FileFault};
 
-pub use client::client_config;
-pub use server::{Pem, ReloadingCertificate, server_config};
+pub use certified::{Pem, certified};
+pub use client::{client_config, client_config_with, roots, system_roots};
+pub use pin::{Pin, PinError};
+pub use presented::Presented;
+pub use server::{ReloadingCertificate, server_config};
+pub use verifier::{Distrust, DistrustCause};
 
 /// Why TLS cannot be set up. Never holds what is in a file.
 #[derive(Debug, Error)]

@@ -5,30 +5,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::parse_x509_certificate;
 
-use crate::secret_file;
-
-use super::{TlsError, content, provider, read};
-
-/// What was read from a file.
-#[derive(Clone, Copy)]
-pub struct Pem<'a> {
-    /// For errors.
-    pub path: &'a Path,
-    /// What stands there.
-    pub content: &'a [u8],
-}
-
-impl std::fmt::Debug for Pem<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Pem").field(&self.path).finish()
-    }
-}
+use super::{Pem, TlsError, certified, provider, read};
 
 /// The certificate that new connections get.
 #[derive(Debug)]
@@ -76,28 +58,6 @@ impl ResolvesServerCert for ReloadingCertificate {
     }
 }
 
-fn certified(certificate: Pem<'_>, key: Pem<'_>) -> Result<CertifiedKey, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(certificate.content)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| content(certificate.path, error))?;
-    if chain.is_empty() {
-        let fault = "holds no certificate in PEM form";
-        return Err(content(certificate.path, fault));
-    }
-    secret_file::warn_if_open(key.path);
-    let private = PrivateKeyDer::from_pem_slice(key.content)
-        .map_err(|_| content(key.path, "holds no private key in PEM form"))?;
-    CertifiedKey::from_der(chain, private, &provider()).map_err(|error| {
-        content(
-            key.path,
-            format!(
-                "does not fit the certificate in {}: {error}",
-                certificate.path.display()
-            ),
-        )
-    })
-}
-
 /// A listener's configuration; `alpn` in order of preference.
 ///
 /// # Errors
@@ -110,6 +70,10 @@ pub fn server_config(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
+    // Who comes back has its session with it: a fleet that lost its links costs no
+    // signature each, and nothing is kept for those that stay away.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }

@@ -13,6 +13,9 @@ use tunnel_protocol::token::TokenHash;
 
 use super::{AccessStore, Caller, Cluster, Grant, StoreError};
 
+/// Expiries are looked at anew at least this often, as the clock may be set.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(30);
+
 /// One reading of the file.
 #[derive(Clone, Debug, Default)]
 pub struct AccessData {
@@ -90,23 +93,28 @@ impl FileStore {
 
     /// Tells of each token's expiry as of a change. Runs until it is dropped.
     pub(crate) async fn tell_expiries(&self) {
-        /// Looked at anew at least this often, as the clock may be set.
-        const AT_LEAST: Duration = Duration::from_secs(30);
+        self.tell_expiries_by(OffsetDateTime::now_utc).await;
+    }
+
+    /// By a clock that may be set.
+    async fn tell_expiries_by(&self, now: impl Fn() -> OffsetDateTime) {
         let mut changes = self.changes.subscribe();
-        let mut last = OffsetDateTime::now_utc();
+        let mut last = now();
         loop {
+            // What had expired by a clock that was put back is to expire once more.
+            last = last.min(now());
             let due = self.data.load().next_expiry(last);
-            let wait = due.map_or(AT_LEAST, |due| {
-                Duration::try_from(due - OffsetDateTime::now_utc())
+            let wait = due.map_or(LOOK_AT_LEAST, |due| {
+                Duration::try_from(due - now())
                     .unwrap_or_default()
-                    .min(AT_LEAST)
+                    .min(LOOK_AT_LEAST)
             });
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = changes.changed() => {}
             }
-            if due.is_some_and(|due| due <= OffsetDateTime::now_utc()) {
-                last = OffsetDateTime::now_utc();
+            if due.is_some_and(|due| due <= now()) {
+                last = now();
                 self.changes.send_modify(|generation| *generation += 1);
             }
         }
@@ -160,5 +168,71 @@ impl AccessStore for FileStore {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use tunnel_protocol::token::{Token, TokenKind};
+
+    use super::*;
+
+    /// A clock that goes on by itself, and that somebody sets.
+    #[derive(Default)]
+    struct Clock {
+        wrong_by: AtomicI64,
+    }
+
+    impl Clock {
+        fn now(&self, started: tokio::time::Instant) -> OffsetDateTime {
+            let wrong_by = time::Duration::seconds(self.wrong_by.load(Ordering::Relaxed));
+            OffsetDateTime::UNIX_EPOCH + started.elapsed() + wrong_by
+        }
+    }
+
+    fn expires_at(second: i64) -> FileStore {
+        let cluster = Arc::new(Cluster {
+            name: ClusterName::parse("prod").unwrap(),
+            owner: String::new(),
+            labels: Vec::new(),
+        });
+        let token = ConnectorToken {
+            cluster,
+            expires: Some(OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(second)),
+        };
+        let hash = Token::from_random(TokenKind::Connector, &[7; 32]).hash();
+        FileStore::new(AccessData {
+            connectors: [(hash, token)].into_iter().collect(),
+            ..AccessData::default()
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_delays_no_expiry_for_long() {
+        let store = expires_at(1_000);
+        let (clock, started) = (Clock::default(), tokio::time::Instant::now());
+        let mut changes = store.changes();
+        let at = |second| tokio::time::sleep_until(started + Duration::from_secs(second));
+        let set = |seconds| clock.wrong_by.store(seconds, Ordering::Relaxed);
+        let course = async {
+            // Put forward, beyond it: told within a look.
+            at(100).await;
+            set(3_600);
+            at(131).await;
+            assert!(changes.has_changed().unwrap());
+            changes.mark_unchanged();
+            // Put back: the token is good again, until its time comes.
+            set(0);
+            at(999).await;
+            assert!(!changes.has_changed().unwrap());
+            at(1_001).await;
+            assert!(changes.has_changed().unwrap());
+        };
+        tokio::select! {
+            () = store.tell_expiries_by(|| clock.now(started)) => {}
+            () = course => {}
+        }
     }
 }

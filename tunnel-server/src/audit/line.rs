@@ -2,10 +2,11 @@
 //! the fields mean.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+
+use crate::client_address::ClientAddress;
 
 /// A request that has ended, or a stream that has started.
 #[derive(Debug, Default, Serialize)]
@@ -15,7 +16,7 @@ pub(super) struct RequestLine<'a> {
     pub(super) time: String,
     pub(super) request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client_address: Option<SocketAddr>,
+    pub(super) client_address: Option<ClientAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user_agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +77,7 @@ pub(super) struct LinkLine<'a> {
     pub(super) state: &'static str,
     pub(super) request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client_address: Option<SocketAddr>,
+    pub(super) client_address: Option<ClientAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cluster: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,7 @@ pub(super) struct LinkLine<'a> {
     pub(super) duration_ms: Option<u64>,
 }
 
-/// Requests of one address that have no line of their own.
+/// Requests of one address, or handshakes of one cluster, that have no line of their own.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UnwrittenLine<'a> {
@@ -99,6 +100,8 @@ pub(super) struct UnwrittenLine<'a> {
     pub(super) time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cluster: Option<&'a str>,
     pub(super) requests: u64,
 }
 
@@ -120,6 +123,7 @@ pub(super) fn written(time: OffsetDateTime) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::SocketAddr;
 
     use super::*;
 
@@ -144,7 +148,8 @@ mod tests {
     #[test]
     fn the_document_names_every_field_and_no_other() {
         let some = Some("x");
-        let (address, number) = (Some(SocketAddr::from(([127, 0, 0, 1], 1))), Some(1));
+        let address = Some(SocketAddr::from(([127, 0, 0, 1], 1)).into());
+        let number = Some(1);
         let request = RequestLine {
             client_address: address,
             user_agent: some,
@@ -186,9 +191,10 @@ mod tests {
         assert_eq!(fields(link), documented("## Links"));
         let unwritten = UnwrittenLine {
             address: some,
+            cluster: some,
             ..UnwrittenLine::default()
         };
-        let heading = "## Strangers who send too much";
+        let heading = "## What has no line of its own";
         assert_eq!(fields(unwritten), documented(heading));
     }
 

@@ -1,7 +1,6 @@
 //! What is told of one handshake, and of the link that comes of it.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use http::HeaderValue;
@@ -11,6 +10,7 @@ use tunnel_protocol::ClusterName;
 
 use super::line::{LinkLine, written};
 use super::queue::{Audit, Entry, Slot, Unavailable};
+use crate::client_address::ClientAddress;
 
 /// A handshake that is not decided yet; then a link. Its end is told by Drop.
 pub(crate) struct LinkRecord {
@@ -24,7 +24,7 @@ pub(crate) struct LinkRecord {
 #[derive(Clone, Default)]
 struct Facts {
     request_id: String,
-    client: Option<SocketAddr>,
+    client: Option<ClientAddress>,
     cluster: Option<ClusterName>,
     link_id: Option<u64>,
     instance: Option<String>,
@@ -45,7 +45,7 @@ impl LinkRecord {
     pub(crate) async fn start(
         audit: &Audit,
         id: &HeaderValue,
-        client: SocketAddr,
+        client: ClientAddress,
     ) -> Result<Self, Unavailable> {
         Ok(Self {
             decided: Some(audit.slot().await?),

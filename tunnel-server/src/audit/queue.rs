@@ -135,6 +135,19 @@ impl Audit {
         })
     }
 
+    /// A log that nobody keeps: requests pass without.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn unkept() -> Self {
+        Self {
+            queue: mpsc::channel(1).0,
+            health: Arc::new(Health::new()),
+            on_failure: OnFailure::Pass,
+            is_file: false,
+            counts: Counts::default(),
+            unwritten: Unwritten::default(),
+        }
+    }
+
     /// A slot for one line.
     ///
     /// # Errors

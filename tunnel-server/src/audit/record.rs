@@ -1,6 +1,5 @@
 //! What is told of one request: by Drop when it ends, however it ends.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use tunnel_protocol::ClusterName;
 use super::line::{RequestLine, written};
 use super::queue::{Entry, Slot};
 use crate::access::{Caller, Grant};
+use crate::client_address::ClientAddress;
 use crate::links::LinkName;
 use crate::metrics::{Metrics, Outcome};
 
@@ -62,7 +62,7 @@ impl Decision {
 /// A request as it came.
 pub(crate) struct Start<'a> {
     pub(crate) id: &'a HeaderValue,
-    pub(crate) client: SocketAddr,
+    pub(crate) client: ClientAddress,
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
     /// What the cluster sees; of a request that is for no cluster what was asked.
@@ -93,7 +93,7 @@ pub(crate) struct Record {
 #[derive(Clone, Default)]
 struct Facts {
     request_id: String,
-    client: Option<SocketAddr>,
+    client: Option<ClientAddress>,
     user_agent: Option<String>,
     method: String,
     path: String,

@@ -17,7 +17,10 @@ use super::limits::limits;
 use super::reader::{Reader, Section, without_tokens};
 use crate::access::file_store::{AccessData, Allowed, CallerToken, ConnectorToken};
 use crate::access::{Caller, Cluster};
+use crate::forwarded::ForwardedHeader;
 use crate::limits::LimitSettings;
+use crate::proxy_protocol::ProxyProtocol;
+use crate::trusted_proxies::{TrustedProxies, network};
 
 /// At most this many, so that a rotation drops nothing and old ones go.
 const CONNECTOR_TOKENS: usize = 2;
@@ -51,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) public_port: Option<u16>,
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
+    pub(crate) proxy_protocol: ProxyProtocol,
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +125,8 @@ fn settings(reader: &mut Reader, root: &mut Section<'_>) -> Option<Settings> {
         str::parse,
     );
     let admin_listen = root.parsed(reader, "adminListen", str::parse);
+    let proxy_protocol = root.parsed(reader, "proxyProtocol", ProxyProtocol::parse);
+    let trusted_proxies = trusted_proxies(reader, root);
     let public_port = match root.get("publicPort").map(Value::as_u64) {
         None => None,
         Some(Some(port @ 1..=65535)) => u16::try_from(port).ok(),
@@ -134,7 +141,30 @@ fn settings(reader: &mut Reader, root: &mut Section<'_>) -> Option<Settings> {
         public_port,
         listen: listen?,
         admin_listen: admin_listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 9090))),
+        proxy_protocol: proxy_protocol.unwrap_or_default(),
+        trusted_proxies,
     })
+}
+
+fn trusted_proxies(reader: &mut Reader, root: &mut Section<'_>) -> TrustedProxies {
+    let items = root.items(reader, "trustedProxies");
+    let says_nothing = items.is_empty();
+    let networks = items
+        .into_iter()
+        .filter_map(|(at, item)| named(reader, &at, item, network))
+        .collect();
+    let header = root.parsed(reader, "forwardedHeader", ForwardedHeader::parse);
+    if header.is_some() && says_nothing {
+        let path = root.path("forwardedHeader");
+        reader.fault(
+            &path,
+            "is believed of nobody: name the load balancers in trustedProxies",
+        );
+    }
+    TrustedProxies {
+        networks,
+        header: header.unwrap_or_default(),
+    }
 }
 
 fn certificate(reader: &mut Reader, root: &mut Section<'_>) -> Option<CertificateFiles> {
@@ -336,19 +366,24 @@ mod tests {
     fn a_whole_file() {
         let file = read(&format!(
             "baseDomain: clusters.example.com\nlisten: 127.0.0.1:8443\npublicPort: 443\n\
+             proxyProtocol: required\ntrustedProxies: [10.0.0.0/24, '::1']\nforwardedHeader: Forwarded\n\
              certificate: {{certificateFile: a.pem, keyFile: b.pem}}\n\
              clusters:\n- name: prod\n  owner: ops\n  labels: {{env: prod}}\n  connectorTokens: [{{name: one, hash: '{HASH}'}}]\n\
              callers:\n- name: ci\n  clusters: [prod]\n  accessTokens: [{{hash: '{OTHER}', expires: 2030-01-31T00:00:00Z}}]\n"
         ))
         .unwrap();
         assert_eq!((file.access.clusters(), file.access.callers()), (1, 1));
-        assert_eq!(file.settings.public_port, Some(443));
+        let settings = file.settings;
+        assert_eq!(settings.public_port, Some(443));
+        assert_eq!(settings.proxy_protocol, ProxyProtocol::Required);
+        assert_eq!(settings.trusted_proxies.networks.len(), 2);
+        assert_eq!(settings.trusted_proxies.header, ForwardedHeader::Forwarded);
     }
 
     #[test]
     fn every_fault_is_named_at_its_key() {
         let faults = read(&format!(
-            "baseDomian: x\nlisten: nowhere\npublicPort: 0\nclusters:\n- name: WWW\n  connectorTokens: [{{hash: abc}}]\n\
+            "baseDomian: x\nlisten: nowhere\npublicPort: 0\nproxyProtocol: maybe\nforwardedHeader: x\ntrustedProxies: [0.0.0.0/0, lb.example]\nclusters:\n- name: WWW\n  connectorTokens: [{{hash: abc}}]\n\
              - name: b\n  labels: {{n: 1}}\n- name: b\n\
              callers:\n- clusters: [nope]\n  accessTokens: [{{hash: '{HASH}'}}, {{hash: '{HASH}'}}]\n- 7\n"
         ))
@@ -359,6 +394,10 @@ mod tests {
             "baseDomian: unknown key",
             "listen: ",
             "publicPort: is not a port",
+            "proxyProtocol: is neither",
+            "forwardedHeader: is neither",
+            "trustedProxies[0]: is everybody",
+            "trustedProxies[1]: is neither an address",
             "clusters[0].name: ",
             "clusters[0].connectorTokens[0].hash: not a token hash",
             "clusters[1].labels.n: is not a text",
@@ -388,5 +427,15 @@ mod tests {
             let faults = read(&text).unwrap_err().to_string();
             assert!(!faults.contains("secretsecret"), "{faults}");
         }
+    }
+
+    #[test]
+    fn a_header_that_nobody_is_believed_is_a_fault() {
+        let text = "baseDomain: a.example\nlisten: 127.0.0.1:1\nforwardedHeader: Forwarded\n";
+        let faults = read(text).unwrap_err().to_string();
+        assert!(
+            faults.contains("forwardedHeader: is believed of nobody"),
+            "{faults}"
+        );
     }
 }

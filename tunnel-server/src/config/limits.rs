@@ -26,6 +26,8 @@ pub(super) fn limits(reader: &mut Reader, root: &mut Section<'_>) -> LimitSettin
     });
     subsection(reader, &mut section, "perCluster", |reader, cluster| {
         share(reader, cluster, &mut settings.per_cluster);
+        let handshakes = &mut settings.cluster_handshakes;
+        count(reader, cluster, "handshakesPerMinute", handshakes);
     });
     reader.close(&section);
     settings
@@ -79,12 +81,14 @@ mod tests {
         let document = serde_json::json!({"limits": {
             "perAddress": {"failuresPerMinute": 0, "unprovedRequestsPerMinute": 9},
             "perCaller": {"requestsPerSecond": 7, "connections": 3},
+            "perCluster": {"handshakesPerMinute": 5},
         }});
         let mut expected = LimitSettings::default();
         expected.per_address.failures_per_minute = 0;
         expected.per_address.unproved_requests_per_minute = 9;
         expected.per_caller.requests_per_second = 7;
         expected.caller_connections = 3;
+        expected.cluster_handshakes = 5;
         assert_eq!(read(document), (expected, Vec::new()));
         assert_eq!(read(serde_json::json!({})).0, LimitSettings::default());
     }

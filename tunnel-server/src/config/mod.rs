@@ -17,7 +17,7 @@ use crate::audit;
 use crate::cli::RunArgs;
 use file::{Faults, File};
 
-pub(crate) use watch::{InForce, watch};
+pub(crate) use watch::{Certificate, InForce, watch};
 
 /// What the server is built from.
 #[derive(Debug)]
@@ -26,10 +26,14 @@ pub struct Config {
     pub(crate) text: Content,
     pub(crate) file: File,
     pub(crate) dev: Option<PathBuf>,
+    pub(crate) plain_http: bool,
     pub(crate) audit: audit::Settings,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) link_resets: usize,
+    pub(crate) replicas: u32,
+    pub(crate) hold: Duration,
+    pub(crate) shutdown_delay: Duration,
     pub(crate) prove_within: Duration,
     pub(crate) connections: u32,
     pub(crate) stalls: StallBudget,
@@ -50,7 +54,10 @@ pub enum ConfigError {
         faults: Faults,
     },
     /// Nothing to prove who the server is.
-    #[error("certificate: missing; name certificateFile and keyFile, or start with --dev")]
+    #[error(
+        "certificate: missing; name certificateFile and keyFile, or start with --dev, or with --plain-http \
+         where a load balancer ends TLS"
+    )]
     NoCertificate,
 }
 
@@ -66,7 +73,7 @@ impl TryFrom<RunArgs> for Config {
                 path: path.clone(),
                 faults,
             })?;
-        if args.dev.is_none() && file.certificate.is_none() {
+        if args.dev.is_none() && file.certificate.is_none() && !args.plain_http {
             return Err(ConfigError::NoCertificate);
         }
         Ok(Self {
@@ -74,6 +81,7 @@ impl TryFrom<RunArgs> for Config {
             text,
             file,
             dev: args.dev,
+            plain_http: args.plain_http,
             audit: audit::Settings {
                 log: audit::Log::of(args.audit_log),
                 on_failure: args.audit_failure,
@@ -81,6 +89,9 @@ impl TryFrom<RunArgs> for Config {
             drain: Duration::from_secs(args.drain_seconds),
             response_timeout: Duration::from_secs(args.response_timeout_seconds),
             link_resets: args.link_resets,
+            replicas: args.replicas,
+            hold: Duration::from_secs(args.hold_seconds),
+            shutdown_delay: Duration::from_secs(args.shutdown_delay_seconds),
             prove_within: Duration::from_secs(args.prove_seconds),
             connections: args.connections,
             stalls: stall_budget(args.stalled_mib),

@@ -13,11 +13,16 @@ use crate::access::file_store::FileStore;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Reload};
 
+/// The certificate that new connections get, and where it is read anew.
+pub(crate) struct Certificate {
+    pub(crate) files: CertificateFiles,
+    pub(crate) in_use: Arc<ReloadingCertificate>,
+}
+
 /// What changes while the server runs.
 pub(crate) struct InForce {
     pub(crate) store: Arc<FileStore>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) certificate: Arc<ReloadingCertificate>,
     pub(crate) metrics: Metrics,
 }
 
@@ -27,12 +32,17 @@ pub(crate) async fn watch(
     path: PathBuf,
     text: Content,
     started_with: File,
-    certificate_files: CertificateFiles,
+    certificate: Option<Certificate>,
     in_force: InForce,
 ) {
+    let follow_certificate = async {
+        if let Some(certificate) = certificate {
+            follow_certificate(certificate, &in_force.metrics).await;
+        }
+    };
     tokio::join!(
         follow_configuration(path, text, started_with, &in_force),
-        follow_certificate(certificate_files, &in_force)
+        follow_certificate
     );
 }
 
@@ -94,13 +104,9 @@ fn apply(file: File, started_with: &File, in_force: &InForce, path: &std::path::
 }
 
 /// The certificate and its key belong together, and are looked at together.
-async fn follow_certificate(files: CertificateFiles, in_force: &InForce) {
+async fn follow_certificate(certificate: Certificate, metrics: &Metrics) {
+    let Certificate { files, in_use } = certificate;
     let CertificateFiles { certificate, key } = &files;
-    let InForce {
-        metrics,
-        certificate: in_use,
-        ..
-    } = in_force;
     let mut watch = FileWatch::new(&[certificate, key]);
     let refused = |fault: &dyn std::fmt::Display| {
         metrics.certificate_refused();

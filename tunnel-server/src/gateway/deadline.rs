@@ -1,6 +1,7 @@
 //! How long the cluster may take for its response headers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Uri;
@@ -29,21 +30,22 @@ pub(crate) fn is_long_running(uri: &Uri) -> bool {
 }
 
 /// Resolves when the headers are overdue. An upload that makes progress is not
-/// kept waiting for: the time counts from its last byte.
-pub(crate) async fn overdue(uri: &Uri, limit: Duration, upload: Arc<Meter>) {
+/// kept waiting for: the time counts from its last byte, and never before the request
+/// has a link, for which it `waits`.
+pub(crate) async fn overdue(uri: &Uri, limit: Duration, upload: Arc<Meter>, waits: &AtomicBool) {
     if is_long_running(uri) {
         return std::future::pending().await;
     }
-    overdue_after(limit, &upload).await;
+    overdue_after(limit, &upload, waits).await;
 }
 
-async fn overdue_after(limit: Duration, upload: &Meter) {
+async fn overdue_after(limit: Duration, upload: &Meter, waits: &AtomicBool) {
     let look = (limit / LOOKS).max(Duration::from_millis(50));
     let (mut seen, mut since) = (upload.bytes(), Instant::now());
     while since.elapsed() < limit {
         sleep(look).await;
         let now = upload.bytes();
-        if now != seen {
+        if now != seen || waits.load(Ordering::Relaxed) {
             (seen, since) = (now, Instant::now());
         }
     }
@@ -52,6 +54,8 @@ async fn overdue_after(limit: Duration, upload: &Meter) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static NEVER: AtomicBool = AtomicBool::new(false);
 
     #[test]
     fn only_what_may_be_silent() {
@@ -87,8 +91,22 @@ mod tests {
                 meter.add(1);
             }
         };
-        let ((), ()) = tokio::join!(overdue_after(limit, &meter), uploading);
+        let ((), ()) = tokio::join!(overdue_after(limit, &meter, &NEVER), uploading);
         let (shortest, look) = (Duration::from_secs(180) + limit, limit / LOOKS);
         assert!(started.elapsed() >= shortest && started.elapsed() <= shortest + look * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_link_is_not_the_clusters_time() {
+        let (meter, waits) = (Meter::default(), AtomicBool::new(true));
+        let started = Instant::now();
+        let (limit, held) = (Duration::from_secs(2), Duration::from_secs(5));
+        let holding = async {
+            sleep(held).await;
+            waits.store(false, Ordering::Relaxed);
+        };
+        let ((), ()) = tokio::join!(overdue_after(limit, &meter, &waits), holding);
+        let shortest = held + limit - limit / LOOKS;
+        assert!(started.elapsed() >= shortest && started.elapsed() <= held + limit * 2);
     }
 }

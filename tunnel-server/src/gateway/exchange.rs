@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::header::{HOST, HeaderName};
 use http::uri::{Authority, Scheme};
@@ -11,8 +12,8 @@ use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel::{self, BodyWriter};
 use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
 use http_relay::stall_budget::LinkStalls;
-use http_relay::{Inbound, RelayBody, framing, headers, upgrade};
-use hyper::body::Incoming;
+use http_relay::{Inbound, RelayBody, RelayError, framing, headers, upgrade, watch_end};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
@@ -30,7 +31,7 @@ use super::{browser, identity, trailers};
 use crate::access::Permit;
 use crate::audit::{Record, Slot};
 use crate::limits::Places;
-use crate::links::hold_answer;
+use crate::links::{Hold, hold_answer};
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 
@@ -113,16 +114,23 @@ pub(crate) async fn run(
         }
     };
     let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
+    let is_watch = watch_end::is_asked_for(link_request.method(), &uri);
     let over_http2 = version == Version::HTTP_2;
+    let waits = AtomicBool::new(false);
+    let wait = Hold {
+        at_most: shared.hold,
+        ended: &shared.draining,
+        waits: &waits,
+    };
     let (response, mut slot, link) = tokio::select! {
-        opened = shared.registry.open(&permit, link_request, over_http2) => {
+        opened = shared.registry.open(&permit, link_request, over_http2, wait) => {
             // The stream is reset with its body: no fault of the link's.
             opened.map_err(|error| match record.sent.broken() {
                 true => GatewayError::Cut,
                 false => error.into(),
             })?
         }
-        () = overdue(&uri, limit, record.sent.clone()) => return Err(GatewayError::Timeout(limit)),
+        () = overdue(&uri, limit, record.sent.clone(), &waits) => return Err(GatewayError::Timeout(limit)),
         reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
     };
     record.link(&link);
@@ -172,20 +180,19 @@ pub(crate) async fn run(
         )),
         (None, _) => {
             let outcome = failure.map_or(Outcome::Answered, Outcome::Failed);
-            let stream = move |record: Record| {
-                let meter = record.received.clone();
-                let told = record.cut.clone();
-                let end = async move {
-                    tokio::select! {
-                        reason = permit.revoked() => reason,
-                        reason = upload_cut => reason,
-                    }
-                };
-                let body = relay(body, pending(), meter, (record, hold));
-                let (body, _) = hold_answer(&stalls, body, end, told);
-                // A cut ends the stream over the link at once; a caller who reads
-                // nothing has an open request until it does, or is gone.
-                relay(body, pending(), Arc::default(), places)
+            let end = async move {
+                tokio::select! {
+                    reason = permit.revoked() => reason,
+                    reason = upload_cut => reason,
+                }
+            };
+            let body = match is_watch {
+                true => watch_end::cleanly(&parts, body, shared.end_of_a_watch()),
+                false => Err(body),
+            };
+            let stream: Box<dyn FnOnce(Record) -> RelayBody + Send> = match body {
+                Ok(body) => Box::new(|record| stream(body, end, record, stalls, hold, places)),
+                Err(body) => Box::new(|record| stream(body, end, record, stalls, hold, places)),
             };
             let mut fresh = Response::new(()).into_parts().0;
             (fresh.status, fresh.headers) = (parts.status, parts.headers);
@@ -193,10 +200,30 @@ pub(crate) async fn run(
                 parts: fresh,
                 outcome,
                 start_line,
-                body: AnswerBody::Stream(Box::new(stream)),
+                body: AnswerBody::Stream(stream),
             })
         }
     }
+}
+
+/// The answer's body as the caller gets it, until `end` cuts it.
+fn stream<B>(
+    body: B,
+    end: impl Future<Output = &'static str> + Send + 'static,
+    record: Record,
+    stalls: LinkStalls,
+    hold: impl Send + 'static,
+    places: Places,
+) -> RelayBody
+where
+    B: Body<Data = Bytes, Error = RelayError> + Send + 'static,
+{
+    let (meter, told) = (record.received.clone(), record.cut.clone());
+    let body = relay(body, pending(), meter, (record, hold));
+    let (body, _) = hold_answer(&stalls, body, end, told);
+    // A cut ends the stream over the link at once; a caller who reads nothing has an
+    // open request until it does, or is gone.
+    relay(body, pending(), Arc::default(), places)
 }
 
 /// Both directions of an upgraded connection.

@@ -10,7 +10,7 @@ use http_relay::headers::{remove_hop_by_hop, retain};
 use hyper::body::{Bytes, Frame};
 use tunnel_protocol::header::{REQUEST_ID, is_ours};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use crate::forwarded::X_FORWARDED_FOR;
 
 /// Whether a header claims who the caller is, or where it comes from.
 fn claims_identity(name: &HeaderName) -> bool {
@@ -40,7 +40,7 @@ pub fn replace(headers: &mut HeaderMap, peer: IpAddr, id: &HeaderValue) {
     retain(headers, |name| !claims_identity(name));
     // For the API server's audit log.
     if let Ok(address) = HeaderValue::try_from(peer.to_string()) {
-        headers.insert(FORWARDED_FOR, address);
+        headers.insert(X_FORWARDED_FOR, address);
     }
     headers.insert(REQUEST_ID, id.clone());
 }

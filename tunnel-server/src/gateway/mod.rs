@@ -25,7 +25,7 @@ use tunnel_protocol::header::{REQUEST_ID, request_id};
 
 use crate::access::authorize;
 use crate::audit::{Record, Start, as_asked};
-use crate::limits::{Peer, Places};
+use crate::limits::{Connection, Peer, Places};
 use crate::metrics::Outcome;
 use crate::shared::Shared;
 use crate::{links, pages};
@@ -34,17 +34,18 @@ use error::GatewayError;
 use no_switch::NoSwitch;
 use target::{ClusterTarget, Target};
 
-pub(crate) use refused::too_many;
+pub(crate) use refused::{too_many, too_often};
 
 /// Answers one request of a public connection.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-    peer: Arc<Peer>,
+    connection: Arc<Connection>,
 ) -> Result<Response<RelayBody>, Infallible> {
     let id = request_id(rand::random());
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let span = tracing::debug_span!("request", request_id = id.to_str().unwrap_or_default());
     let (no_switch, spawner) = (NoSwitch::of(&request), shared.spawner.clone());
+    let peer = Peer::of(connection, request.headers(), &shared.trusted_proxies);
     let mut response = route(shared, request, &peer, &id).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
     no_switch.close(&mut response, &spawner);
@@ -54,7 +55,7 @@ pub(crate) async fn serve(
 async fn route(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-    peer: &Arc<Peer>,
+    peer: &Peer,
     id: &HeaderValue,
 ) -> Response<RelayBody> {
     let target = framing::check(request.headers())
@@ -63,6 +64,7 @@ async fn route(
     let version = request.version();
     match target {
         Ok(Target::Handshake) => links::accept(&shared, request, peer, id).await,
+        Ok(Target::Front) if peer.is_a_proxy_itself() => pages::front(),
         Ok(Target::Front) => match shared.limits.unproved_request(peer) {
             Ok(()) => pages::front(),
             Err(limit) => too_many(&shared, peer, limit, version),
@@ -122,7 +124,7 @@ fn unrecorded(shared: &Shared, error: &GatewayError) -> Response<RelayBody> {
 async fn call(
     shared: &Arc<Shared>,
     mut request: Request<Incoming>,
-    peer: &Arc<Peer>,
+    peer: &Peer,
     id: &HeaderValue,
     target: &ClusterTarget,
     record: &mut Record,
@@ -132,7 +134,7 @@ async fn call(
         .await
         .map_err(|error| slowed(shared, peer, error))?;
     record.caller(&caller, by);
-    let callers_place = shared.limits.caller(peer, &caller.name)?;
+    let callers_place = shared.limits.caller(peer.connection(), &caller.name)?;
     let cluster = shared
         .store
         .cluster(&target.name)
@@ -144,7 +146,7 @@ async fn call(
     let places = Places {
         _caller: callers_place,
         _cluster: shared.limits.cluster(&target.name)?,
-        _connection: peer.clone(),
+        _connection: peer.connection().clone(),
     };
     let asked = upgrade::requested(request.headers())?;
     identity::replace(request.headers_mut(), peer.address().ip(), id);

@@ -1,9 +1,10 @@
 //! The end of requests that are refused. Those of strangers cost little: an address
-//! has only so many that are looked at and written down.
+//! has only so many that are looked at and written down, and so has a cluster that dials.
 
 use http::header::CONTENT_LENGTH;
 use http::{Response, Version};
 use http_relay::{RelayBody, body, mask};
+use tunnel_protocol::ClusterName;
 
 use super::error::GatewayError;
 use crate::audit::Record;
@@ -34,9 +35,21 @@ pub(super) fn refuse(
     record.failed(error.decision(), &reason);
     record.answered(Outcome::Failed(error.failure()), response.status());
     if error.ends_connection() {
-        peer.close();
+        peer.connection().close();
     }
     response
+}
+
+/// Answers a connector whose cluster dials too often; counted, but not written down.
+pub(crate) fn too_often(
+    shared: &Shared,
+    peer: &Peer,
+    cluster: &ClusterName,
+    limit: LimitReached,
+) -> Response<RelayBody> {
+    shared.audit.unwritten_of(cluster);
+    peer.connection().close();
+    GatewayError::Limit(limit).response()
 }
 
 /// Answers a stranger whose address sends too much; counted, but not written down.
@@ -48,7 +61,7 @@ pub(crate) fn too_many(
 ) -> Response<RelayBody> {
     shared.metrics.unwritten();
     shared.audit.unwritten(peer.address().ip().into());
-    peer.close();
+    peer.connection().close();
     let mut response = GatewayError::Limit(limit).response();
     if version == Version::HTTP_2 {
         // A stream that may not send a body would be kept as long as its caller likes.

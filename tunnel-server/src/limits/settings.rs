@@ -11,6 +11,9 @@ pub(crate) struct LimitSettings {
     pub(crate) per_cluster: Share,
     /// `limits.perCaller.connections`
     pub(crate) caller_connections: u32,
+    /// `limits.perCluster.handshakesPerMinute`: of its connectors. Beyond them the answer
+    /// is 429, and nothing is written down.
+    pub(crate) cluster_handshakes: u32,
 }
 
 /// What strangers may take. Whoever has proved who it is counts as itself, not as
@@ -42,6 +45,8 @@ impl Default for LimitSettings {
     /// watches at once, and each is unproved for some milliseconds.
     /// Unproved requests: far above probes, monitors and people who try; as lines of
     /// the audit log 200 MB a day.
+    /// Handshakes: all links that a cluster may have, nine times a minute, be they lost or
+    /// refused; as lines of the audit log, two for each link, 200 MB a day, too.
     fn default() -> Self {
         let share = Share {
             requests_per_second: 2000,
@@ -56,6 +61,7 @@ impl Default for LimitSettings {
             per_caller: share,
             per_cluster: share,
             caller_connections: 4000,
+            cluster_handshakes: 300,
         }
     }
 }

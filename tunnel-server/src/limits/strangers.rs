@@ -45,6 +45,12 @@ impl Strangers {
         }
     }
 
+    /// One of them goes: somebody else has taken the last place, and nobody could come
+    /// any more.
+    pub(super) fn make_room(&self) {
+        lock(&self.open).make_room();
+    }
+
     /// One more; `go` is cancelled when it has to make room. With `was_last_place`
     /// another one has to at once, as nobody else could come any more.
     pub(super) fn enter(

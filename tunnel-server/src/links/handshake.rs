@@ -3,27 +3,31 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER, UPGRADE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_relay::headers::has_token;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_relay::{RelayBody, status};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
-use tunnel_protocol::handshake::{Hello, HelloError, Refusal, UPGRADE_TOKEN, mark_answer};
+use tunnel_protocol::carrier::UPGRADE_TOKEN;
+use tunnel_protocol::handshake::{Hello, HelloError, Refusal, mark_answer};
 use tunnel_protocol::token::{Token, TokenKind};
 use tunnel_protocol::{ClusterName, Failure};
 
+use super::carrier::Asked;
 use super::keeper::{Accepted, keep};
 use crate::access::{Cluster, StoreError};
 use crate::audit::{LinkRecord, Unavailable};
-use crate::gateway::too_many;
-use crate::limits::{OpenCounts, OpenOne, Peer};
+use crate::gateway::{too_many, too_often};
+use crate::limits::{LimitReached, OpenCounts, OpenOne, Peer};
 use crate::metrics::Handshake;
 use crate::shared::Shared;
 
-/// Handshakes at once. Each is a store look-up and a few allocations; a fleet
-/// that comes back at once is told to wait, not taken on.
-const CONCURRENT: usize = 64;
+/// Handshakes at once, from the store's look-up until the link's client has answered. A
+/// fleet that comes back faster than that is told to wait, not taken on. Who holds a
+/// place for long has a token that is known.
+pub(crate) const CONCURRENT: usize = 256;
+/// Of one cluster's: whoever has some tokens is not to hold all of them.
+const CONCURRENT_OF_A_CLUSTER: u32 = 16;
 /// Links of one cluster: some for each of a few pods. One token must not be able
 /// to take all of the server's connections.
 const LINKS_PER_CLUSTER: u32 = 32;
@@ -32,14 +36,16 @@ const COME_BACK: u32 = 1;
 
 /// Bounds handshakes, and what comes of them.
 pub(crate) struct Handshakes {
-    at_once: Semaphore,
+    at_once: Arc<Semaphore>,
+    of_a_cluster: OpenCounts<ClusterName>,
     links: OpenCounts<ClusterName>,
 }
 
 impl Default for Handshakes {
     fn default() -> Self {
         Self {
-            at_once: Semaphore::new(CONCURRENT),
+            at_once: Arc::new(Semaphore::new(CONCURRENT)),
+            of_a_cluster: OpenCounts::default(),
             links: OpenCounts::default(),
         }
     }
@@ -49,14 +55,33 @@ impl Default for Handshakes {
 /// registered, so that none of many at once is overlooked.
 pub(super) type LinksPlace = OpenOne<ClusterName>;
 
+/// A handshake's, among those at once; given back when the link's client has answered.
+pub(super) struct Turn {
+    _at_once: OwnedSemaphorePermit,
+    _of_its_cluster: OpenOne<ClusterName>,
+}
+
 /// A refusal and what a person should know.
 struct Refused(Refusal, String);
+
+/// Why a handshake comes to nothing before it is asked whether there may be a link.
+enum NotTakenOn {
+    Refused(Refused),
+    /// Its token is known, and its cluster dials too often.
+    TooOften(ClusterName, LimitReached),
+}
+
+impl From<Refused> for NotTakenOn {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
 
 /// Answers a handshake; on success a task of its own keeps the link.
 pub(crate) async fn accept(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
-    peer: &Arc<Peer>,
+    peer: &Peer,
     id: &HeaderValue,
 ) -> Response<RelayBody> {
     let version = request.version();
@@ -66,35 +91,47 @@ pub(crate) async fn accept(
     };
     let proved = match prove(shared, &request).await {
         Ok(proved) => proved,
-        Err(refused) => return unproved(shared, peer, record, refused, version),
+        Err(NotTakenOn::Refused(refused)) => {
+            return unproved(shared, peer, record, refused, version);
+        }
+        Err(NotTakenOn::TooOften(cluster, limit)) => {
+            shared.metrics.handshake(Handshake::Limited);
+            let mut response = too_often(shared, peer, &cluster, limit);
+            mark_answer(response.headers_mut(), Some(Refusal::Busy));
+            return response;
+        }
     };
     match place(shared, proved) {
         Ok((
             Proved {
+                asked,
                 hello,
                 token,
                 cluster,
+                turn,
             },
             place,
         )) => {
             shared.metrics.handshake(Handshake::Accepted);
-            peer.proved_as_connector();
+            peer.connection().proved_as_connector();
             let id = shared.next_link_id();
             record.accepted(&cluster.name, id, &hello.instance);
-            let span = tracing::info_span!("link", cluster = %cluster.name, instance = hello.instance, generation = hello.generation);
+            let span = tracing::info_span!("link", cluster = %cluster.name, instance = hello.instance, lane = hello.lane, generation = hello.generation);
             let accepted = Accepted {
+                carrier: asked.carrier,
                 hello,
                 token: token.hash(),
                 cluster,
                 id,
-                peer: peer.clone(),
+                connection: peer.connection().clone(),
                 place,
+                turn,
             };
             let upgrade = hyper::upgrade::on(request);
             shared
                 .links_spawner
                 .spawn(keep(shared.clone(), upgrade, accepted, record).instrument(span));
-            switching()
+            switching(asked)
         }
         Err(refused) => refuse(shared, record, &refused),
     }
@@ -150,35 +187,38 @@ fn slowed(shared: &Shared, peer: &Peer, refused: Refused) -> Refused {
 
 /// A connector whose token is known.
 struct Proved {
+    asked: Asked,
     hello: Hello,
     token: Token,
     cluster: Arc<Cluster>,
+    turn: Turn,
 }
 
-async fn prove(shared: &Shared, request: &Request<Incoming>) -> Result<Proved, Refused> {
+async fn prove(shared: &Shared, request: &Request<Incoming>) -> Result<Proved, NotTakenOn> {
     let malformed = |message: &str| Refused(Refusal::Malformed, message.to_owned());
     let headers = request.headers();
-    let asks = request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && has_token(headers, &CONNECTION, "upgrade")
-        && has_token(headers, &UPGRADE, UPGRADE_TOKEN);
-    if !asks {
-        return Err(malformed(
-            "this is where tunnel-clients connect: GET with Upgrade: culvert over HTTP/1.1",
-        ));
-    }
+    let Some(asked) = Asked::read(request) else {
+        let refused = match Hello::read(headers) {
+            Ok(_) => Refused(
+                Refusal::NoUpgrade,
+                "something on the way has removed the request to upgrade".into(),
+            ),
+            Err(_) => malformed(
+                "this is where tunnel-clients connect: GET with Upgrade: culvert over HTTP/1.1",
+            ),
+        };
+        return Err(refused.into());
+    };
     let hello = Hello::read(headers).map_err(|error| match &error {
         HelloError::Version(_) => Refused(Refusal::Version, error.to_string()),
         HelloError::Header(_) => malformed(&error.to_string()),
     })?;
     if shared.draining.is_cancelled() {
-        return Err(Refused(Refusal::Draining, "this server is ending".into()));
+        return Err(Refused(Refusal::Draining, "this server is ending".into()).into());
     }
-    let Ok(_place) = shared.handshakes.at_once.try_acquire() else {
-        return Err(Refused(
-            Refusal::Busy,
-            "too many connectors arrive at once".into(),
-        ));
+    let Ok(at_once) = shared.handshakes.at_once.clone().try_acquire_owned() else {
+        let message = "too many connectors arrive at once".to_owned();
+        return Err(Refused(Refusal::Busy, message).into());
     };
     let unknown = || {
         Refused(
@@ -188,7 +228,7 @@ async fn prove(shared: &Shared, request: &Request<Incoming>) -> Result<Proved, R
     };
     // As of callers: which of several counts depends on the reader.
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-        return Err(malformed("several credentials; send one"));
+        return Err(malformed("several credentials; send one").into());
     }
     let bearer = headers
         .get(AUTHORIZATION)
@@ -206,16 +246,38 @@ async fn prove(shared: &Shared, request: &Request<Incoming>) -> Result<Proved, R
         .await
         .map_err(busy)?
         .ok_or_else(unknown)?;
+    // Before any other bound of the cluster's: what those refuse is written down.
+    if let Err(limit) = shared.limits.handshake(&cluster.name) {
+        return Err(NotTakenOn::TooOften(cluster.name.clone(), limit));
+    }
+    let of_its_cluster = shared
+        .handshakes
+        .of_a_cluster
+        .open(&cluster.name, CONCURRENT_OF_A_CLUSTER);
+    let Some(of_its_cluster) = of_its_cluster else {
+        let message = format!("cluster {} has many handshakes under way", cluster.name);
+        return Err(Refused(Refusal::Busy, message).into());
+    };
+    let turn = Turn {
+        _at_once: at_once,
+        _of_its_cluster: of_its_cluster,
+    };
     Ok(Proved {
+        asked,
         hello,
         token,
         cluster,
+        turn,
     })
 }
 
 /// Whether it may have a link.
 fn place(shared: &Shared, proved: Proved) -> Result<(Proved, LinksPlace), Refused> {
     let Proved { hello, cluster, .. } = &proved;
+    if hello.linked.contains(&shared.replica) {
+        let message = "this replica has a link of this client's already".to_owned();
+        return Err(Refused(Refusal::Linked, message));
+    }
     if let Some(named) = &hello.subdomain
         && *named != cluster.name
     {
@@ -235,28 +297,30 @@ fn place(shared: &Shared, proved: Proved) -> Result<(Proved, LinksPlace), Refuse
     Ok((proved, place))
 }
 
-fn switching() -> Response<RelayBody> {
+fn switching(asked: Asked) -> Response<RelayBody> {
     let mut response = Response::new(http_relay::body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(UPGRADE_TOKEN));
+    asked.switch(headers);
     mark_answer(headers, None);
     response
 }
 
 fn answer(refusal: Refusal, message: &str) -> Response<RelayBody> {
     let failure = match refusal {
-        Refusal::Malformed | Refusal::Version => Failure::BadRequest,
+        Refusal::Malformed | Refusal::NoUpgrade | Refusal::Version => Failure::BadRequest,
         Refusal::Token => Failure::Unauthenticated,
         Refusal::Subdomain => Failure::Forbidden,
-        Refusal::Busy | Refusal::Draining => Failure::Draining,
+        Refusal::Linked | Refusal::Busy | Refusal::Draining => Failure::Draining,
     };
     let mut response = status::response(refusal.status(), failure, message, None);
     let headers = response.headers_mut();
     mark_answer(headers, Some(refusal));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if !refusal.is_final() {
+    if refusal == Refusal::NoUpgrade {
+        // RFC 9110, section 15.5.22.
+        headers.insert(UPGRADE, HeaderValue::from_static(UPGRADE_TOKEN));
+    } else if !refusal.is_final() {
         headers.insert(RETRY_AFTER, HeaderValue::from(COME_BACK));
     }
     response

@@ -1,6 +1,6 @@
 //! One live connection from one tunnel-client: opens streams on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{Request, Response};
 use http_relay::RelayBody;
@@ -10,6 +10,7 @@ use http_relay::stall_budget::LinkStalls;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
 use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS};
@@ -25,6 +26,15 @@ pub(crate) struct LinkName {
     pub(crate) id: u64,
     /// The tunnel-client that it leads to.
     pub(crate) instance: String,
+    /// Which of that one's links it is.
+    pub(crate) lane: u8,
+}
+
+impl LinkName {
+    /// Whether both are one client's same lane, of which only one is alive.
+    pub(super) fn is_in_place_of(&self, other: &Self) -> bool {
+        (&self.instance, self.lane) == (&other.instance, other.lane)
+    }
 }
 
 /// A link as the registry holds it.
@@ -36,8 +46,8 @@ pub(crate) struct Link {
     places: Places,
     /// No new requests; those that are open go on.
     pub(crate) draining: CancellationToken,
-    /// Ends the link, and with it its streams.
-    pub(crate) close: CancellationToken,
+    closed: CancellationToken,
+    close_reason: OnceLock<&'static str>,
 }
 
 /// Why a stream was not opened, or gave no answer.
@@ -60,6 +70,8 @@ pub(crate) enum OpenError {
 /// A request that was not sent and can go to another link; or the error.
 pub(crate) enum Refused {
     NotSent(Box<Request<RelayBody>>),
+    /// It was not sent either: the link has no room, for this reason.
+    NoRoom(Box<Request<RelayBody>>, OpenError),
     /// It was sent, and the client says that it has not looked at it.
     NotTaken(OpenError),
     Failed(OpenError),
@@ -81,13 +93,26 @@ impl Link {
             sender,
             places: Places::new(stalls, wear),
             draining: CancellationToken::new(),
-            close: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            close_reason: OnceLock::new(),
         }
     }
 
     /// Whether new requests may go here.
     pub(crate) fn is_healthy(&self) -> bool {
-        !self.sender.is_closed() && !self.draining.is_cancelled() && !self.close.is_cancelled()
+        !self.sender.is_closed() && !self.draining.is_cancelled() && !self.closed.is_cancelled()
+    }
+
+    /// Ends the link, and with it its streams.
+    pub(super) fn close(&self, reason: &'static str) {
+        self.close_reason.get_or_init(|| reason);
+        self.closed.cancel();
+    }
+
+    /// Waits until it is to end; gives the reason.
+    pub(super) async fn closed(&self) -> &'static str {
+        self.closed.cancelled().await;
+        self.close_reason.get().copied().unwrap_or_default()
     }
 
     pub(crate) fn open_streams(&self) -> usize {
@@ -109,6 +134,18 @@ impl Link {
         self.places.stalls.is_full()
     }
 
+    fn room(
+        &self,
+        request: &Request<RelayBody>,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), OpenError> {
+        if self.is_overloaded() {
+            return Err(OpenError::Overloaded);
+        }
+        let place = self.places.stream().map_err(|_| OpenError::Full)?;
+        let head = self.places.head(Some(request.uri()), request.headers());
+        Ok((place, head.map_err(|_| OpenError::Heads)?))
+    }
+
     /// Opens a stream and waits for the head of its answer. Dropping the future,
     /// or later the answer's body, resets the stream.
     ///
@@ -125,12 +162,10 @@ impl Link {
             "a permit opens only its own cluster's links"
         );
         let failed = Refused::Failed;
-        if self.is_overloaded() {
-            return Err(failed(OpenError::Overloaded));
-        }
-        let place = self.places.stream().map_err(|_| failed(OpenError::Full))?;
-        let head = self.places.head(Some(request.uri()), request.headers());
-        let head = head.map_err(|_| failed(OpenError::Heads))?;
+        let (place, head) = match self.room(&request) {
+            Ok(room) => room,
+            Err(error) => return Err(Refused::NoRoom(Box::new(request), error)),
+        };
         let (parts, body) = request.into_parts();
         let stalls = &self.places.stalls;
         let (body, upload) = stalls.outbound(body, held_of_request(body_over_http2));
@@ -147,7 +182,10 @@ impl Link {
                 Ok((response, slot))
             }
             Err(mut error) => Err(match error.take_message() {
-                Some(request) => Refused::NotSent(Box::new(request)),
+                Some(request) => match slot.take_back() {
+                    Ok(body) => Refused::NotSent(Box::new(request.map(|_| body))),
+                    Err(reason) => failed(OpenError::Stalled(reason)),
+                },
                 None => {
                     let broken = OpenError::Broken(error_chain(error.error()));
                     // h2 sends its answer to the ping by which a client that said goodbye

@@ -1,16 +1,20 @@
 //! Which clusters have which links.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_relay::RelayBody;
 use hyper::body::{Body, Incoming};
 use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
 
+use super::arrivals::Arrivals;
 use super::link::{Link, LinkName, OpenError, Refused};
 use super::slot::Slot;
 use crate::access::Permit;
@@ -19,16 +23,55 @@ use crate::access::Permit;
 const RECENT: Duration = Duration::from_secs(30);
 
 /// All links of this process.
-#[derive(Default)]
 pub(crate) struct Registry {
-    clusters: Mutex<HashMap<ClusterName, Entry>>,
+    clusters: Mutex<Clusters>,
     links: Gauge,
+    arrivals: Arrivals,
+    started: Instant,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            clusters: Mutex::new(Clusters {
+                entries: HashMap::new(),
+                swept: Instant::now(),
+            }),
+            links: Gauge::default(),
+            arrivals: Arrivals::default(),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// How long a request may wait for a link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold<'a> {
+    pub(crate) at_most: Duration,
+    /// None comes any more.
+    pub(crate) ended: &'a CancellationToken,
+    /// Set while it waits: it is not the cluster that takes its time.
+    pub(crate) waits: &'a AtomicBool,
+}
+
+struct Clusters {
+    entries: HashMap<ClusterName, Entry>,
+    /// When those that are long gone were forgotten last.
+    swept: Instant,
 }
 
 #[derive(Default)]
 struct Entry {
     links: Vec<Arc<Link>>,
     last_seen: Option<Instant>,
+}
+
+impl Entry {
+    /// Whether there has been a link within the last time.
+    fn was_there(&self) -> bool {
+        let seen = self.last_seen.is_some_and(|seen| seen.elapsed() < RECENT);
+        seen || !self.links.is_empty()
+    }
 }
 
 /// No request can be sent to the cluster.
@@ -44,6 +87,18 @@ pub(crate) enum NoLink {
     Open(#[from] OpenError),
 }
 
+/// An answer, the place among the link's streams that it holds, and which link it is.
+type Opened = (Response<Incoming>, Slot, Arc<LinkName>);
+
+enum NotOpened {
+    NoLink {
+        request: Box<Request<RelayBody>>,
+        /// One may come soon.
+        likely: bool,
+    },
+    Failed(OpenError),
+}
+
 /// Keeps a link registered until it is dropped.
 pub(crate) struct Registration {
     registry: Arc<Registry>,
@@ -55,16 +110,16 @@ impl Registry {
         self.links.clone()
     }
 
-    /// Registers a link. Of one instance only the newest generation stays: the
+    /// Registers a link. Of one instance's lane only the newest generation stays: the
     /// client has dialled anew because its older connection is dead, which the
     /// server may not have noticed yet. A draining link ends by itself.
     pub(crate) fn register(self: &Arc<Self>, link: Arc<Link>) -> Registration {
         let mut clusters = self.lock();
-        let entry = clusters.entry(link.cluster.clone()).or_default();
+        let entry = clusters.entries.entry(link.cluster.clone()).or_default();
         for other in entry
             .links
             .iter()
-            .filter(|other| other.name.instance == link.name.instance)
+            .filter(|other| other.name.is_in_place_of(&link.name))
         {
             let loser = if other.generation < link.generation {
                 other
@@ -75,46 +130,110 @@ impl Registry {
                 // We asked the client for the other; this one is not dead.
                 loser.draining.cancel();
             } else if loser.is_healthy() {
-                loser.close.cancel();
+                loser.close("replaced by a newer one in its place");
             }
         }
         entry.links.push(link.clone());
         self.links.inc();
+        self.arrivals.tell(&link.cluster);
         Registration {
             registry: self.clone(),
             link,
         }
     }
 
+    /// The links that new requests may go to now.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn owners(&self) -> Vec<Arc<Link>> {
+        let clusters = self.lock();
+        let links = clusters.entries.values().flat_map(|entry| &entry.links);
+        links.filter(|link| link.is_healthy()).cloned().collect()
+    }
+
     /// Sends a request over the least loaded healthy link. What a link gives back
-    /// unsent, or has not looked at, goes to the next.
+    /// unsent, or has not looked at, goes to the next; where there is none, and one is
+    /// likely to come, the request waits for it.
     pub(crate) async fn open(
+        &self,
+        permit: &Permit,
+        request: Request<RelayBody>,
+        body_over_http2: bool,
+        hold: Hold<'_>,
+    ) -> Result<Opened, NoLink> {
+        let cluster = &permit.cluster().name;
+        let missing = |recently| NoLink::Missing {
+            cluster: cluster.clone(),
+            recently,
+        };
+        let tried = self.try_links(permit, request, body_over_http2).await;
+        let mut unsent = match tried {
+            Ok(opened) => return Ok(opened),
+            Err(NotOpened::Failed(error)) => return Err(error.into()),
+            Err(NotOpened::NoLink { likely: false, .. }) => return Err(missing(false)),
+            Err(NotOpened::NoLink { request, .. }) => request,
+        };
+        let missing = || missing(self.was_there(cluster));
+        let Some(place) = self.arrivals.place(cluster) else {
+            return Err(missing());
+        };
+        let mut late = std::pin::pin!(sleep(hold.at_most));
+        loop {
+            let mut arrived = std::pin::pin!(place.arrived.notified());
+            // Before another look, so that none that comes meanwhile is missed.
+            arrived.as_mut().enable();
+            unsent = match self.try_links(permit, *unsent, body_over_http2).await {
+                Ok(opened) => return Ok(opened),
+                Err(NotOpened::Failed(error)) => return Err(error.into()),
+                Err(NotOpened::NoLink { request, .. }) => request,
+            };
+            hold.waits.store(true, Ordering::Relaxed);
+            tokio::select! {
+                () = arrived => {}
+                () = late.as_mut() => return Err(missing()),
+                () = hold.ended.cancelled() => return Err(missing()),
+            }
+            hold.waits.store(false, Ordering::Relaxed);
+        }
+    }
+
+    async fn try_links(
         &self,
         permit: &Permit,
         mut request: Request<RelayBody>,
         body_over_http2: bool,
-    ) -> Result<(Response<Incoming>, Slot, Arc<LinkName>), NoLink> {
-        let cluster = &permit.cluster().name;
-        let (links, recently) = self.candidates(cluster);
-        for (at, link) in links.iter().enumerate() {
-            let again = (at + 1 < links.len()).then(|| again(&request)).flatten();
+    ) -> Result<Opened, NotOpened> {
+        let (links, likely) = self.candidates(&permit.cluster().name);
+        let mut no_room = None;
+        for link in &links {
+            let again = again(&request);
             match link.open(permit, request, body_over_http2).await {
                 Ok((response, slot)) => return Ok((response, slot, link.name.clone())),
                 Err(Refused::NotSent(unsent)) => request = *unsent,
-                Err(Refused::NotTaken(error)) => request = again.ok_or(error)?,
-                Err(Refused::Failed(error)) => return Err(error.into()),
+                Err(Refused::NoRoom(unsent, error)) => {
+                    request = *unsent;
+                    no_room = Some(error);
+                }
+                Err(Refused::NotTaken(error)) => {
+                    request = again.ok_or(NotOpened::Failed(error))?;
+                }
+                Err(Refused::Failed(error)) => return Err(NotOpened::Failed(error)),
             }
         }
-        Err(NoLink::Missing {
-            cluster: cluster.clone(),
-            recently,
+        if let Some(error) = no_room {
+            return Err(NotOpened::Failed(error));
+        }
+        Err(NotOpened::NoLink {
+            request: Box::new(request),
+            likely,
         })
     }
 
+    /// The cluster's links that are healthy, and whether another one is likely to come.
     fn candidates(&self, cluster: &ClusterName) -> (Vec<Arc<Link>>, bool) {
         let clusters = self.lock();
-        let Some(entry) = clusters.get(cluster) else {
-            return (Vec::new(), false);
+        let just_started = self.started.elapsed() < RECENT;
+        let Some(entry) = clusters.entries.get(cluster) else {
+            return (Vec::new(), just_started);
         };
         let mut links: Vec<_> = entry
             .links
@@ -122,13 +241,17 @@ impl Registry {
             .filter(|link| link.is_healthy())
             .cloned()
             .collect();
-        links.sort_by_key(|link| (link.is_overloaded(), link.open_streams()));
-        let recently =
-            !entry.links.is_empty() || entry.last_seen.is_some_and(|seen| seen.elapsed() < RECENT);
-        (links, recently)
+        // Looked at once each: they change meanwhile.
+        links.sort_by_cached_key(|link| (link.is_overloaded(), link.open_streams()));
+        (links, just_started || entry.was_there())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClusterName, Entry>> {
+    fn was_there(&self, cluster: &ClusterName) -> bool {
+        let clusters = self.lock();
+        clusters.entries.get(cluster).is_some_and(Entry::was_there)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Clusters> {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,26 +267,25 @@ fn again(request: &Request<RelayBody>) -> Option<Request<RelayBody>> {
     })
 }
 
-impl Registration {
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-}
-
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut clusters = self.registry.lock();
-        if let Some(entry) = clusters.get_mut(&self.link.cluster) {
+        if let Some(entry) = clusters.entries.get_mut(&self.link.cluster) {
             // By id: a newer link of the same instance may be there already.
             entry
                 .links
                 .retain(|other| other.name.id != self.link.name.id);
             entry.last_seen = Some(Instant::now());
         }
-        // Clusters that are long gone leave no entry behind.
-        clusters.retain(|_, entry| {
-            !entry.links.is_empty() || entry.last_seen.is_some_and(|seen| seen.elapsed() < RECENT)
-        });
+        // Clusters that are long gone leave no entry behind. Not looked for at each end:
+        // all links may end at once.
+        if clusters.swept.elapsed() > RECENT {
+            clusters.swept = Instant::now();
+            clusters.entries.retain(|_, entry| {
+                let seen = entry.last_seen;
+                !entry.links.is_empty() || seen.is_some_and(|seen| seen.elapsed() < RECENT)
+            });
+        }
         self.registry.links.dec();
     }
 }

@@ -100,6 +100,12 @@ impl Slot {
         async move { upload.cut().await }
     }
 
+    /// The body of a request that was not sent. It is not to be held here any more: it
+    /// would end with this slot, and whatever it goes over next with it.
+    pub(super) fn take_back(&self) -> Result<RelayBody, &'static str> {
+        self.upload.take_back()
+    }
+
     /// What tells whether the answer came to its end.
     pub(crate) fn receives(&mut self, received: Arc<Meter>) {
         self.received = Some(received);

@@ -22,6 +22,22 @@
 {{- if and .httpProxy.url .httpProxy.existingSecret -}}
 {{- fail "httpProxy: give either url or existingSecret." -}}
 {{- end -}}
+{{- if .httpProxy.ca.existingConfigMap -}}
+{{- if not (or .httpProxy.url .httpProxy.existingSecret) -}}
+{{- fail "httpProxy.ca: there is no proxy; give httpProxy.url or httpProxy.existingSecret. The CA of tunnel-server itself is privateCA." -}}
+{{- end -}}
+{{- if hasPrefix "http://" .httpProxy.url -}}
+{{- fail "httpProxy.ca goes with a proxy that speaks TLS: give httpProxy.url with https://, or leave the CA out." -}}
+{{- end -}}
+{{- end -}}
+{{- if not (regexMatch "^[-_.:A-Za-z0-9]*$" .tlsServerName) -}}
+{{- fail (printf "tlsServerName: give a DNS name or an IP address, like clusters.example.com, not %q." .tlsServerName) -}}
+{{- end -}}
+{{- range .pinSha256 -}}
+{{- if not (regexMatch "^(sha256//?)?[A-Za-z0-9+/]{43}=$" .) -}}
+{{- fail (printf "pinSha256: %q is no pin; give the SHA-256 of a public key in base64, like sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=." .) -}}
+{{- end -}}
+{{- end -}}
 {{- if .networkPolicy.enabled -}}
 {{- if not .networkPolicy.apiServer.cidrs -}}
 {{- fail "networkPolicy.apiServer.cidrs: list the API server's own addresses, like [192.0.2.10/32]; `kubectl get endpointslices --namespace default` shows them." -}}

@@ -3,8 +3,6 @@
   image: {{ include "connector.image" (list .Chart .Values.images.tunnelClient) }}
   imagePullPolicy: {{ .Values.imagePullPolicy }}
   args:
-    - --token-file=/etc/culvert/connector-token/{{ .Values.connectorToken.key }}
-    - --sidecar-secret-file=/run/culvert/sidecar-secret/secret
     - --log-format=json
   env:
     {{- include "connector.proxyVariables" .Values.httpProxy | nindent 4 }}
@@ -14,20 +12,48 @@
       value: /etc/culvert/tunnel-server-ca/{{ .key }}
     {{- end }}
     {{- end }}
+    {{- with .Values.tlsServerName }}
+    - name: TUNNEL_CLIENT_TLS_SERVER_NAME
+      value: {{ . | quote }}
+    {{- end }}
+    {{- with .Values.pinSha256 }}
+    - name: TUNNEL_CLIENT_PIN_SHA256
+      value: {{ join "," . | quote }}
+    {{- end }}
+    {{- if .Values.clientCertificate.existingSecret }}
+    - name: TUNNEL_CLIENT_CLIENT_CERTIFICATE
+      value: /etc/culvert/client-certificate/tls.crt
+    - name: TUNNEL_CLIENT_CLIENT_KEY
+      value: /etc/culvert/client-certificate/tls.key
+    {{- end }}
     - name: TUNNEL_CLIENT_SERVER
       value: {{ .Values.server | quote }}
     {{- with .Values.clusterName }}
     - name: TUNNEL_CLIENT_SUBDOMAIN
       value: {{ . | quote }}
     {{- end }}
+    - name: TUNNEL_CLIENT_TOKEN_FILE
+      value: /etc/culvert/connector-token/{{ .Values.connectorToken.key }}
+    - name: TUNNEL_CLIENT_SIDECAR_SECRET_FILE
+      value: /run/culvert/sidecar-secret/secret
   {{- include "connector.portAndProbes" (list "client-admin" 8003) | nindent 2 }}
   resources:
     {{- toYaml .Values.resources.tunnelClient | nindent 4 }}
   {{- include "connector.containerSecurity" . | nindent 2 }}
   volumeMounts:
+    {{- if .Values.httpProxy.ca.existingConfigMap }}
+    - name: http-proxy-ca
+      mountPath: /etc/culvert/http-proxy-ca
+      readOnly: true
+    {{- end }}
     {{- if .Values.privateCA.existingConfigMap }}
     - name: tunnel-server-ca
       mountPath: /etc/culvert/tunnel-server-ca
+      readOnly: true
+    {{- end }}
+    {{- if .Values.clientCertificate.existingSecret }}
+    - name: client-certificate
+      mountPath: /etc/culvert/client-certificate
       readOnly: true
     {{- end }}
     - name: connector-token
@@ -89,6 +115,12 @@
 {{- with .noProxy }}
 - name: NO_PROXY
   value: {{ . | quote }}
+{{- end }}
+{{- with .ca }}
+{{- if .existingConfigMap }}
+- name: TUNNEL_CLIENT_PROXY_CA_FILE
+  value: /etc/culvert/http-proxy-ca/{{ .key }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -60,12 +60,21 @@ volumes:
 {{- end -}}
 
 {{- define "connector.volumes" -}}
-{{- with .Values.privateCA }}
-{{- if .existingConfigMap }}
+{{- with .Values.httpProxy.ca.existingConfigMap }}
+- name: http-proxy-ca
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- with .Values.privateCA.existingConfigMap }}
 - name: tunnel-server-ca
   configMap:
-    name: {{ .existingConfigMap }}
+    name: {{ . }}
 {{- end }}
+{{- with .Values.clientCertificate.existingSecret }}
+- name: client-certificate
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
 {{- end }}
 - name: service-account
   projected:
