@@ -20,6 +20,8 @@ pub struct Service {
     /// Of its log, from where this process' lines start.
     offset: u64,
     pub address: Option<SocketAddr>,
+    /// Of tunnel-server, where it has one without TLS, too.
+    pub plain_http: Option<SocketAddr>,
     pub admin: SocketAddr,
 }
 
@@ -91,11 +93,13 @@ impl Service {
         .await?;
         let address = |key: &str| started[key].as_str().and_then(|text| text.parse().ok());
         let admin = address("admin").context("no admin address in the log")?;
+        let plain_http = address("plain_http");
         let address = address("address");
         Ok(Self {
             process,
             offset,
             address,
+            plain_http,
             admin,
         })
     }

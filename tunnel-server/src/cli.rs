@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -76,6 +77,16 @@ pub struct RunArgs {
     /// docs/load-balancers.md
     #[arg(long, env = "TUNNEL_SERVER_PLAIN_HTTP")]
     pub plain_http: bool,
+    /// Listen here, too, for HTTP/1.1 without TLS: for a load balancer that ends callers'
+    /// TLS, while links come to the file's `listen` over TLS. PROXY protocol is refused
+    /// there, whatever the file says
+    #[arg(
+        long,
+        env = "TUNNEL_SERVER_PLAIN_HTTP_LISTEN",
+        value_name = "ADDRESS",
+        conflicts_with = "plain_http"
+    )]
+    pub plain_http_listen: Option<SocketAddr>,
     /// How long to go on as before after SIGTERM, but for /readyz, seconds: load
     /// balancers are to send nothing more when the draining begins
     #[arg(

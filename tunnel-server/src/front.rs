@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use service_kit::held_read::HeldRead;
 use tokio::net::TcpStream;
@@ -12,6 +13,7 @@ use tokio_util::either::Either;
 use crate::listener::{Carrier, Secured};
 use crate::metrics::{Metrics, ProxyProtocolFault};
 use crate::proxy_protocol::{self, HeaderFault, ProxyProtocol};
+use crate::public_listener::Accepted;
 use crate::seldom::Seldom;
 use crate::tls_handshakes::TlsHandshakes;
 
@@ -40,20 +42,20 @@ pub(crate) struct PublicFront {
     pub(crate) proxy_protocol: ProxyProtocol,
     /// Nothing where it was ended before.
     pub(crate) tls: Option<TlsHandshakes>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) warnings: Seldom,
 }
 
-impl Front<TcpStream> for PublicFront {
+impl Front<Accepted> for PublicFront {
     type Carrier = Either<TlsStream<HeldRead<TcpStream>>, TcpStream>;
 
     fn announced(
         &self,
-        stream: &mut TcpStream,
+        accepted: &mut Accepted,
     ) -> Option<impl Future<Output = io::Result<Option<SocketAddr>>> + Send> {
-        let is_required = self.proxy_protocol == ProxyProtocol::Required;
+        let is_required = !accepted.is_plain && self.proxy_protocol == ProxyProtocol::Required;
         let read = async {
-            let read = proxy_protocol::read(stream).await;
+            let read = proxy_protocol::read(&mut accepted.stream).await;
             read.map_err(|fault| self.no_header(fault))
         };
         is_required.then_some(read)
@@ -61,11 +63,12 @@ impl Front<TcpStream> for PublicFront {
 
     async fn secure(
         &self,
-        stream: TcpStream,
+        accepted: Accepted,
         is_shared: bool,
     ) -> io::Result<Secured<Self::Carrier>> {
+        let Accepted { stream, is_plain } = accepted;
         match &self.tls {
-            Some(tls) => {
+            Some(tls) if !is_plain => {
                 if self.proxy_protocol == ProxyProtocol::Forbidden {
                     self.must_have_no_header(&stream).await?;
                 }
@@ -76,7 +79,7 @@ impl Front<TcpStream> for PublicFront {
             // Whoever ends TLS needs HTTP/1.1 in any case: links and upgrades are made
             // with it. What comes first is not waited for: load balancers may connect
             // ahead of need.
-            None => Ok(Secured {
+            _ => Ok(Secured {
                 stream: Either::Right(stream),
                 speaks_h2: false,
             }),

@@ -22,6 +22,7 @@ mod metrics;
 mod pages;
 mod plain_http;
 mod proxy_protocol;
+mod public_listener;
 mod seldom;
 mod server;
 mod serving;

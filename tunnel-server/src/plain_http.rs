@@ -1,19 +1,18 @@
 //! Without TLS whoever is on the network reads tokens, so that only a load balancer
 //! close by may be on it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::file::Settings;
 use crate::proxy_protocol::ProxyProtocol;
 
 /// Warns where nothing says that there is a load balancer in front.
-pub(crate) fn warn_if_open(settings: &Settings) {
-    let address = settings.listen.ip();
+pub(crate) fn warn_if_open(listen: SocketAddr, settings: &Settings) {
     let is_behind_others = !settings.trusted_proxies.networks.is_empty()
         || settings.proxy_protocol == ProxyProtocol::Required;
-    if !is_private(address) && !is_behind_others {
+    if !is_private(listen.ip()) && !is_behind_others {
         tracing::warn!(
-            listen = %settings.listen,
+            %listen,
             "PLAIN HTTP on an address that anybody may reach: tokens and answers can be read \
              on the way. Listen on a private address, and name the load balancer that ends \
              TLS in trustedProxies"

@@ -24,6 +24,7 @@ use crate::links::Handshakes;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::plain_http;
+use crate::public_listener::PublicListener;
 use crate::seldom::Seldom;
 use crate::serving::Serving;
 use crate::shared::Shared;
@@ -62,9 +63,10 @@ pub struct Server {
     certificate: Option<Certificate>,
     front: PublicFront,
     connections: usize,
-    listener: TcpListener,
+    listener: PublicListener,
     admin_listener: TcpListener,
     address: SocketAddr,
+    plain_http_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     tasks: Tasks,
     link_tasks: Tasks,
@@ -85,7 +87,7 @@ impl Server {
             }
             None => None,
         };
-        let metrics = Metrics::default();
+        let metrics = Arc::new(Metrics::default());
         let front = PublicFront {
             proxy_protocol: settings.proxy_protocol,
             tls,
@@ -93,9 +95,12 @@ impl Server {
             warnings: Seldom::default(),
         };
         let audit = Audit::start(&config.audit, &metrics.audit)?;
-        let listener = listen(settings.listen).await?;
+        if let Some(address) = config.plain_http_listen {
+            plain_http::warn_if_open(address, settings);
+        }
+        let listener = PublicListener::open(settings.listen, config.plain_http_listen).await?;
         let admin_listener = listen(settings.admin_listen).await?;
-        let address = listener.local_addr()?;
+        let address = listener.address()?;
         let mut extra = settings.extra_hosts.clone();
         if config.dev.is_some() {
             // The development certificate is good for them, too.
@@ -143,6 +148,7 @@ impl Server {
             front,
             connections,
             admin_address: admin_listener.local_addr()?,
+            plain_http_address: listener.plain_http_address()?,
             listener,
             admin_listener,
             address,
@@ -173,7 +179,8 @@ impl Server {
 
     async fn serve(self, shutdown: impl Future<Output = ()>, pulse: Pulse) {
         let shared = self.shared;
-        tracing::info!(address = %self.address, admin = %self.admin_address, replica = shared.replica, "serving");
+        let plain_http = self.plain_http_address.map(tracing::field::display);
+        tracing::info!(address = %self.address, plain_http, admin = %self.admin_address, replica = shared.replica, "serving");
         // What runs beside the connections, and ends last.
         let side_tasks = Tasks::new();
         side_tasks.spawner().spawn(admin(
@@ -240,7 +247,7 @@ fn certificate(config: &Config) -> Result<Option<Certificate>, BuildError> {
         (None, files) => files.clone(),
     };
     if config.plain_http {
-        plain_http::warn_if_open(settings);
+        plain_http::warn_if_open(settings.listen, settings);
         return Ok(None);
     }
     let files = files.ok_or(ConfigError::NoCertificate)?;

@@ -94,9 +94,9 @@ fn obtain(args: &Args) -> Result<(Vec<Ready>, Vec<Absent>)> {
         let known = all.iter().any(|peer| peer.about().name == name);
         ensure!(known, "--peer {name:?}: there is no such peer");
     }
-    for (number, peer) in all.into_iter().enumerate() {
+    for peer in all {
         let about = peer.about();
-        let is_ours = number == 0;
+        let is_ours = about.is_ours();
         if !is_ours && !args.peer.is_empty() && !args.peer.iter().any(|name| name == about.name) {
             continue;
         }

@@ -34,10 +34,10 @@ pub(super) async fn run(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
     let (ours, kubectl) = (sidecar()?, kubectl()?);
     for ready in stage.ready {
         let about = ready.peer.about();
-        let proxy = match about.name {
-            "culvert" => &ours,
+        let proxy = match about.carries {
+            _ if about.is_ours() => &ours,
             // What reads requests would have to be told kubectl proxy's Host.
-            _ if about.link.is_encrypted() && about.carries == Carries::Bytes => &kubectl,
+            Carries::Bytes if about.link.is_encrypted() => &kubectl,
             _ => continue,
         };
         cases.push(chain(stage, ready, proxy, &server, ca_file).await?);

@@ -1,5 +1,6 @@
 //! Ours: tunnel-server and tunnel-client as they are shipped, with a token to each link
-//! and one for callers; callers speak TLS.
+//! and one for callers. Twice: with callers that speak TLS, and with callers that do not,
+//! as all other tunnels have them here.
 
 use std::net::Ipv4Addr;
 
@@ -15,18 +16,31 @@ use super::{About, Callers, Carries, Link, Part, Peer, Place, Programs, Role, Ru
 use crate::generator::Entry;
 use crate::generator::entry::Tls;
 
-pub(super) struct Culvert;
+/// Ours, by whether its callers speak TLS.
+pub(super) struct Culvert {
+    pub(super) callers: Callers,
+}
 
 #[async_trait(?Send)]
 impl Peer for Culvert {
     fn about(&self) -> About {
         About {
-            name: "culvert",
+            name: match self.callers {
+                Callers::Tls => "culvert",
+                Callers::Plain => "culvert, plain callers",
+            },
             version: env!("CARGO_PKG_VERSION"),
             link: Link::Tls,
-            callers: Callers::Tls,
+            callers: self.callers,
             carries: Carries::Http,
-            note: "callers' TLS and tokens, and an audit line for each request, are in its figures",
+            note: match self.callers {
+                Callers::Tls => {
+                    "callers' TLS and tokens, and an audit line for each request, are in its figures"
+                }
+                Callers::Plain => {
+                    "the same with --plain-http-listen: tokens and audit lines, no TLS of callers"
+                }
+            },
         }
     }
 
@@ -52,20 +66,25 @@ impl Peer for Culvert {
         let named: Vec<_> = names.iter().map(String::as_str).collect();
         config.caller(CALLER, &named, &[&access]);
         config.write(&place.folder.join("server.yaml"))?;
-        let arguments = ["--config", "server.yaml", "--dev", "dev"].map(str::to_owned);
+        let mut arguments = vec!["--config", "server.yaml", "--dev", "dev"];
+        if self.callers == Callers::Plain {
+            arguments.extend(["--plain-http-listen", "127.0.0.1:0"]);
+        }
+        let arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
         let server = start(place, "tunnel-server", &arguments).await?;
         let address = server.address.context("no address in the server's log")?;
         let mut entries = Vec::new();
         for name in &names {
             let host = format!("{name}.{BASE_DOMAIN}");
-            let tls = Tls::new(&place.folder.join("dev/ca.crt"), &host)?;
-            let entry = Entry::plain(address)
+            let tls = match self.callers {
+                Callers::Tls => Some(Tls::new(&place.folder.join("dev/ca.crt"), &host)?),
+                Callers::Plain => None,
+            };
+            let called = server.plain_http.unwrap_or(address);
+            let entry = Entry::plain(called)
                 .with_host(format!("{host}:{}", address.port()))
                 .with_header("Authorization", &format!("Bearer {}", access.expose()));
-            entries.push(Entry {
-                tls: Some(tls),
-                ..entry
-            });
+            entries.push(Entry { tls, ..entry });
         }
         Ok(Running {
             server: Part::new(Role::Server, server.id(), server),

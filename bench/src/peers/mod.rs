@@ -76,6 +76,12 @@ pub enum Callers {
     Plain,
 }
 
+impl About {
+    pub fn is_ours(&self) -> bool {
+        self.name.starts_with("culvert")
+    }
+}
+
 impl Callers {
     pub fn text(self) -> &'static str {
         match self {
@@ -125,13 +131,20 @@ pub trait Peer {
 
 /// Ours.
 pub fn ours() -> &'static dyn Peer {
-    &culvert::Culvert
+    &culvert::Culvert {
+        callers: Callers::Tls,
+    }
 }
 
 /// Ours first, then the others by name.
 pub fn all() -> Vec<Box<dyn Peer>> {
     vec![
-        Box::new(culvert::Culvert),
+        Box::new(culvert::Culvert {
+            callers: Callers::Tls,
+        }),
+        Box::new(culvert::Culvert {
+            callers: Callers::Plain,
+        }),
         Box::new(apiserver_network_proxy::ApiserverNetworkProxy),
         Box::new(bore::Bore),
         Box::new(chisel::Chisel),

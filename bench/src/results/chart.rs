@@ -116,7 +116,7 @@ fn bars(report: &Report, table: &Table, measure: usize) -> Vec<Bar> {
         let about = report.peers.iter().find(|about| about.name == tunnel);
         let colour = match about {
             None => DIRECT,
-            Some(about) if about.name == "culvert" => OURS,
+            Some(about) if about.is_ours() => OURS,
             Some(about) if about.link.is_encrypted() => ENCRYPTED,
             Some(_) => PLAIN,
         };

@@ -29,7 +29,7 @@ use forwarded::{
     clients_of_a_trusted_proxy_are_limited_each_for_itself,
 };
 use ipv6::by_ipv6;
-use plain_http::plain_http_is_loud_where_anybody_reaches_it;
+use plain_http::{plain_http_beside_tls, plain_http_is_loud_where_anybody_reaches_it};
 use proxy_protocol::{a_forbidden_header_is_cut, a_required_header_announces_the_client};
 use quiet::quiet_links_stay_and_quiet_answers_are_cut_with_an_error;
 
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         clients_of_a_trusted_proxy_are_limited_each_for_itself,
         by_ipv6,
         plain_http_is_loud_where_anybody_reaches_it,
+        plain_http_beside_tls,
         one_that_has_the_server_below_a_path,
         one_that_leads_elsewhere_is_named,
     ])

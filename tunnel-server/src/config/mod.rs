@@ -5,6 +5,7 @@ mod limits;
 mod reader;
 mod watch;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub struct Config {
     pub(crate) file: File,
     pub(crate) dev: Option<PathBuf>,
     pub(crate) plain_http: bool,
+    pub(crate) plain_http_listen: Option<SocketAddr>,
     pub(crate) audit: audit::Settings,
     pub(crate) drain: Duration,
     pub(crate) response_timeout: Duration,
@@ -82,6 +84,7 @@ impl TryFrom<RunArgs> for Config {
             file,
             dev: args.dev,
             plain_http: args.plain_http,
+            plain_http_listen: args.plain_http_listen,
             audit: audit::Settings {
                 log: audit::Log::of(args.audit_log),
                 on_failure: args.audit_failure,
