@@ -1,29 +1,90 @@
-//! A task that consumes a body, and can be ended from where the body was made.
+//! A task that can be ended from outside: from where a body was made that it consumes.
 //!
 //! hyper asks a body for nothing while its peer has no room for what it took
 //! before, so a body that fails meanwhile is not noticed: over HTTP/2 the stream
-//! would stay open for as long as the peer likes. A task that hyper starts with an
-//! executor that wraps it in [`endable`] can be ended all the same; h2 resets a
-//! stream whose ends are all dropped.
+//! would stay open for as long as the peer likes. A task that [knows its
+//! end](TaskEnd::known_to) can be ended all the same; h2 resets a stream whose ends are all
+//! dropped.
 
-use tokio_util::future::FutureExt;
-use tokio_util::sync::CancellationToken;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use tokio::task::futures::TaskLocalFuture;
 
 tokio::task_local! {
-    static END: CancellationToken;
+    static END: TaskEnd;
+}
+
+/// Ends one task.
+#[derive(Clone, Debug, Default)]
+pub struct TaskEnd(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    ended: AtomicBool,
+    waits: AtomicWaker,
+}
+
+impl TaskEnd {
+    /// Has the task end at its next wait, or now if it waits.
+    pub fn end(&self) {
+        self.0.ended.store(true, Ordering::SeqCst);
+        self.0.waits.wake();
+    }
+
+    /// Whether the task is to end; if not, it is woken when it is. For the task alone.
+    pub fn poll(&self, cx: &Context<'_>) -> bool {
+        let ended = || self.0.ended.load(Ordering::SeqCst);
+        ended() || {
+            self.0.waits.register(cx.waker());
+            ended()
+        }
+    }
+
+    /// The task, which bodies that it consumes can end by this from now on.
+    pub fn known_to<F: Future>(&self, task: F) -> TaskLocalFuture<Self, F> {
+        END.scope(self.clone(), task)
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// See [`endable`].
+    #[derive(Debug)]
+    pub struct Endable<F> {
+        #[pin]
+        task: TaskLocalFuture<TaskEnd, F>,
+        end: TaskEnd,
+    }
 }
 
 /// Runs a task until it ends or is ended, and gives nothing then. Not an `async fn`: that
-/// would hold the task three times, as it was given to each of the futures around it, and
-/// as it runs.
-pub fn endable<F: Future>(task: F) -> impl Future<Output = Option<F::Output>> {
-    let end = CancellationToken::new();
-    END.scope(end.clone(), task)
-        .with_cancellation_token_owned(end)
+/// would hold the task several times, as it was given to it, and as it runs.
+pub fn endable<F: Future>(task: F) -> Endable<F> {
+    let end = TaskEnd::default();
+    Endable {
+        task: end.known_to(task),
+        end,
+    }
 }
 
-/// Ends the task that this is called in, if it is an [`endable`] one.
-pub(crate) fn current() -> Option<CancellationToken> {
+impl<F: Future> Future for Endable<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.task.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if this.end.poll(cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// The end of the task that this is called in, if that one knows it.
+pub(crate) fn current() -> Option<TaskEnd> {
     END.try_with(Clone::clone).ok()
 }
 
@@ -41,5 +102,21 @@ mod tests {
             std::hint::black_box(task);
         });
         assert!(size_of_val(&endable) < 2 * size);
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_is_woken_and_one_that_does_not_ends_at_its_next_wait() {
+        let end = TaskEnd::default();
+        let task = Endable {
+            task: end.known_to(std::future::pending::<()>()),
+            end: end.clone(),
+        };
+        let ((), ended) = tokio::join!(async { end.end() }, task);
+        assert_eq!(ended, None);
+        let done = Endable {
+            task: end.known_to(async { current().is_some() }),
+            end,
+        };
+        assert_eq!(done.await, Some(true), "it did not wait");
     }
 }

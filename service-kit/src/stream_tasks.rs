@@ -1,6 +1,5 @@
 //! Runs hyper's tasks of a link, each of which can be ended with its stream.
 
-use http_relay::stream_task::endable;
 use hyper::rt::Executor;
 
 use crate::tasks::Spawner;
@@ -15,6 +14,6 @@ where
     F::Output: Send,
 {
     fn execute(&self, task: F) {
-        self.0.execute(endable(task));
+        self.0.start_stream_task(task);
     }
 }

@@ -3,12 +3,14 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_relay::stream_task::TaskEnd;
+use slab::Slab;
 use tokio::runtime::Handle;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tokio_util::task::TaskTracker;
+use tokio::sync::Notify;
 
 /// Those that run, whoever owns them.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -28,10 +30,69 @@ pub struct Tasks {
 /// Starts tasks that a [`Tasks`] owns.
 #[derive(Clone, Debug, Default)]
 pub struct Spawner {
-    tracker: TaskTracker,
-    end: CancellationToken,
+    owned: Arc<OwnedTasks>,
     /// Where they run; without one, where they are started.
     runtime: Option<Handle>,
+}
+
+/// What can be ended, and waited for. Not a cancellation token that all watch: each wait
+/// of each task took its lock.
+#[derive(Debug, Default)]
+struct OwnedTasks {
+    running: Mutex<RunningTasks>,
+    /// Told whenever none runs any more.
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct RunningTasks {
+    ends: Slab<TaskEnd>,
+    /// Their owner is gone: whoever is started ends at its first wait.
+    ended: bool,
+}
+
+impl OwnedTasks {
+    fn lock(&self) -> MutexGuard<'_, RunningTasks> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn len(&self) -> usize {
+        self.lock().ends.len()
+    }
+
+    fn enter(self: &Arc<Self>, end: TaskEnd) -> Running {
+        RUNNING.fetch_add(1, Ordering::Relaxed);
+        let mut running = self.lock();
+        if running.ended {
+            end.end();
+        }
+        Running {
+            key: running.ends.insert(end),
+            owned: self.clone(),
+        }
+    }
+
+    fn end(&self) {
+        let ends: Vec<_> = {
+            let mut running = self.lock();
+            running.ended = true;
+            running.ends.iter().map(|(_, end)| end.clone()).collect()
+        };
+        // Not under the lock, which a task takes when it is dropped.
+        ends.iter().for_each(TaskEnd::end);
+    }
+
+    async fn empty(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            // Before the look, so that no end is missed in between.
+            emptied.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
 }
 
 impl Tasks {
@@ -50,8 +111,7 @@ impl Tasks {
     /// Waits until all tasks have ended by themselves, at that moment: one that is
     /// started afterwards is not waited for.
     pub async fn ended(&self) {
-        self.spawner.tracker.close();
-        self.spawner.tracker.wait().await;
+        self.spawner.owned.empty().await;
     }
 
     /// Waits until all tasks have ended by themselves, at most `deadline`; then
@@ -59,22 +119,18 @@ impl Tasks {
     ///
     /// Returns how many had to be ended.
     pub async fn drain(self, deadline: Duration) -> usize {
-        self.spawner.tracker.close();
-        let drained = tokio::time::timeout(deadline, self.spawner.tracker.wait()).await;
-        let left = if drained.is_ok() {
-            0
-        } else {
-            self.spawner.tracker.len()
-        };
-        self.spawner.end.cancel();
-        self.spawner.tracker.wait().await;
+        let owned = &self.spawner.owned;
+        let drained = tokio::time::timeout(deadline, owned.empty()).await;
+        let left = if drained.is_ok() { 0 } else { owned.len() };
+        owned.end();
+        owned.empty().await;
         left
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        self.spawner.end.cancel();
+        self.spawner.owned.end();
     }
 }
 
@@ -96,17 +152,33 @@ impl Spawner {
         self.start(task);
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the wrapper that gives each task its owner"
-    )]
+    /// Starts one that can be ended from where a body is made that it consumes; see
+    /// [`http_relay::stream_task`].
+    pub(crate) fn start_stream_task<F>(&self, task: F)
+    where
+        F: Future + Send + 'static,
+    {
+        let end = TaskEnd::default();
+        self.start_until(end.clone(), end.known_to(task));
+    }
+
     fn start<F>(&self, task: F)
     where
         F: Future + Send + 'static,
     {
-        let end = self.end.clone().cancelled_owned();
-        let counted = Running::one();
-        let task = self.tracker.track_future(Owned { end, task, counted });
+        self.start_until(TaskEnd::default(), task);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the wrapper that gives each task its owner"
+    )]
+    fn start_until<F>(&self, end: TaskEnd, task: F)
+    where
+        F: Future + Send + 'static,
+    {
+        let running = self.owned.enter(end.clone());
+        let task = Owned { task, end, running };
         match &self.runtime {
             Some(runtime) => drop(runtime.spawn(task)),
             None => drop(tokio::spawn(task)),
@@ -116,7 +188,7 @@ impl Spawner {
     /// How many tasks run.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.tracker.len()
+        self.owned.len()
     }
 }
 
@@ -124,26 +196,30 @@ pin_project_lite::pin_project! {
     /// A task until its owner ends it. An `async` block would hold the task twice: as it
     /// was given to it, and as it runs.
     struct Owned<F> {
-        #[pin]
-        end: WaitForCancellationFutureOwned,
+        // Dropped before it counts as ended.
         #[pin]
         task: F,
-        counted: Running,
+        end: TaskEnd,
+        running: Running,
     }
 }
 
-/// One task among [`running`], until it is dropped.
-struct Running;
-
-impl Running {
-    fn one() -> Self {
-        RUNNING.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
+/// One task among those of its owner, and among [`running`], until it is dropped.
+struct Running {
+    owned: Arc<OwnedTasks>,
+    key: usize,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let is_empty = {
+            let mut running = self.owned.lock();
+            running.ends.try_remove(self.key);
+            running.ends.is_empty()
+        };
+        if is_empty {
+            self.owned.emptied.notify_waiters();
+        }
         RUNNING.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -155,7 +231,8 @@ impl<F: Future> Future for Owned<F> {
         let this = self.project();
         match this.task.poll(context) {
             Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => this.end.poll(context),
+            Poll::Pending if this.end.poll(context) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
         }
     }
 }

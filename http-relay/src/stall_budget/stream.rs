@@ -1,6 +1,7 @@
 //! One direction of one stream.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +14,8 @@ use super::gauge::Gauge;
 use super::held::Held;
 use super::small_out::SmallOut;
 use super::{CUT, Listing, lock};
-use crate::{RelayBody, RelayError, stream_task};
+use crate::RelayError;
+use crate::stream_task::{self, TaskEnd};
 
 pub(super) struct Stream {
     /// Odd while it is blocked; another number each time. A body is until it is
@@ -32,7 +34,7 @@ pub(super) struct Stream {
     pub(super) inbound: bool,
     ended: AtomicBool,
     /// The task that consumes it.
-    task: OnceLock<CancellationToken>,
+    task: OnceLock<TaskEnd>,
     pub(super) small_out: SmallOut,
     /// Counted among its link's [`Turns`](super::turns::Turns).
     pub(super) waits: AtomicBool,
@@ -159,7 +161,7 @@ impl Stream {
     fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
         if let Some(task) = self.task.get() {
-            task.cancel();
+            task.end();
         }
     }
 
@@ -187,63 +189,59 @@ impl Stream {
         true
     }
 
-    /// Its body leaves it.
-    fn give_up(&self) -> Result<RelayBody, &'static str> {
-        let held = lock(&self.held).take();
-        held.map(Held::into_body).ok_or_else(|| self.reason())
-    }
-
     pub(super) fn drop_body(&self) {
         let held = lock(&self.held).take();
         // Not under the lock, as whatever the body holds is dropped with it.
         drop(held);
     }
 
-    /// Notes who consumes it, where that can be ended; tells whether it can.
-    pub(super) fn consumed_here(&self) -> bool {
+    /// Notes who consumes it, where that can be ended.
+    pub(super) fn consumed_here(&self) {
         if self.task.get().is_some() {
-            return true;
+            return;
         }
         let Some(task) = stream_task::current() else {
-            return false;
+            return;
         };
         let task = self.task.get_or_init(|| task);
         if self.ended.load(Ordering::SeqCst) {
-            task.cancel();
+            task.end();
         }
-        true
     }
 }
 
-/// Sees to a body from outside.
+/// Sees to a body from outside; one without data needs nothing.
 #[derive(Clone, Debug)]
-pub struct StreamHandle(pub(super) Arc<Stream>);
+pub struct StreamHandle(Option<Arc<Stream>>);
 
 impl StreamHandle {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        Self(stream)
+        Self(Some(stream))
+    }
+
+    /// Of a body that has nothing to hold.
+    pub(super) fn of_nothing() -> Self {
+        Self(None)
     }
 
     /// Resolves with the reason when the budget has cut the body.
     pub async fn cut(&self) -> &'static str {
-        self.0.cut.cancelled().await;
-        self.0.reason()
-    }
-
-    /// The body as it was before it was held here, to be sent elsewhere: held by both, it
-    /// would end with this one. Only where its consumer has not asked for any of it.
-    ///
-    /// # Errors
-    /// The reason, where the budget has cut the body.
-    pub fn take_back(&self) -> Result<RelayBody, &'static str> {
-        self.0.give_up()
+        match &self.0 {
+            Some(stream) => {
+                stream.cut.cancelled().await;
+                stream.reason()
+            }
+            None => pending().await,
+        }
     }
 
     /// Ends the task that consumes the body, if it is a
     /// [`stream_task`]: one that is blocked would not see that
     /// its body has failed.
     pub fn end(&self) {
-        self.0.end();
+        if let Some(stream) = &self.0 {
+            stream.end();
+        }
     }
 }
 
