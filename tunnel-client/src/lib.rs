@@ -38,6 +38,7 @@ mod seen;
 mod served;
 mod server_url;
 mod shared;
+mod sidecar_connections;
 mod sidecar_secret;
 #[cfg(feature = "simulation")]
 pub mod simulation;

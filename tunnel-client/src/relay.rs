@@ -28,6 +28,7 @@ use tunnel_protocol::limits::{READ_AHEAD, REQUEST_WINDOW, SWITCH_TIMEOUT};
 use tunnel_protocol::upgrade::{LinkUpgrade, mark_switched};
 
 use crate::metrics::{Metrics, Outcome};
+use crate::sidecar_connections::Answer;
 use crate::strange_request::{self, StrangeRequest};
 use crate::upstream::{SendError, Upstream};
 
@@ -173,7 +174,7 @@ impl Relay {
     fn answer(
         &self,
         (method, uri): &(Method, Uri),
-        response: Response<Incoming>,
+        response: Response<Answer>,
         ended: impl Future<Output = &'static str> + Send + 'static,
         open: (Counted, Counted),
         stalls: &LinkStalls,
@@ -241,7 +242,7 @@ impl Relay {
 /// A request's body, towards a sidecar that may not take it.
 fn hold_upload(stalls: &LinkStalls, body: Inbound<Incoming>) -> (RelayBody, StreamHandle) {
     let window = REQUEST_WINDOW.into();
-    stalls.inbound(pass(body), window, pending(), Arc::default())
+    stalls.inbound(pass(body), window, pending(), Arc::default(), ())
 }
 
 fn clean_request(headers: &mut HeaderMap) {

@@ -3,14 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::Uri;
-use hyper::rt::ReadBufCursor;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
 use service_kit::tasks::Tasks;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
@@ -54,9 +48,13 @@ pub async fn run(
 ) -> Result<(), RefusedForGood> {
     let metrics = Metrics::default();
     let draining = CancellationToken::new();
-    let connector = Connector(network.clone());
+    let (to, over) = (config.upstream.clone(), network.clone());
+    let dial = move || {
+        let (to, over) = (to.clone(), over.clone());
+        async move { over.connect(to.host(), to.port_u16().unwrap_or(80)).await }
+    };
     let relay = Relay {
-        upstream: Upstream::over(connector, config.upstream.clone(), None),
+        upstream: Upstream::over(dial, config.upstream.clone(), None),
         metrics: metrics.clone(),
         stalls: config.stalls.clone(),
         draining: draining.clone(),
@@ -117,66 +115,5 @@ impl<N: Network> Dial for Dialer<N> {
             })?;
             Ok(guarded(stream))
         })
-    }
-}
-
-/// What the upstream's connections are made by.
-#[derive(Clone)]
-struct Connector<N>(N);
-
-impl<N: Network> tower::Service<Uri> for Connector<N> {
-    type Response = ToUpstream<N::Stream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let network = self.0.clone();
-        Box::pin(async move {
-            let host = uri.host().unwrap_or_default();
-            let port = uri.port_u16().unwrap_or(80);
-            let stream = network.connect(host, port).await?;
-            Ok(ToUpstream(TokioIo::new(stream)))
-        })
-    }
-}
-
-/// A connection as hyper's pool takes it.
-struct ToUpstream<S>(TokioIo<S>);
-
-impl<S> Connection for ToUpstream<S> {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl<S: AsyncRead + Unpin> hyper::rt::Read for ToUpstream<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> hyper::rt::Write for ToUpstream<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 }

@@ -1,44 +1,32 @@
 //! Requests to the sidecar's port.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_relay::body::error_chain;
 use http_relay::{RelayBody, framing};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
-use hyper_util::client::legacy::{Client, ResponseFuture};
-use hyper_util::rt::TokioTimer;
-use service_kit::tasks::Tasks;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
 use tunnel_protocol::Failure;
 use tunnel_protocol::header::{ERROR, SIDECAR_SECRET};
-use tunnel_protocol::limits::HEADER_LINES;
 
+use crate::addresses::first_of;
+use crate::sidecar_connections::{Answer, Connections, SendFault};
 use crate::sidecar_secret::{SidecarSecret, SidecarSecretError};
 
 /// The port is in our own pod.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Below what the sidecar allows, so that this side closes idle connections.
-const IDLE: Duration = Duration::from_secs(30);
-/// Above what is open at once in ordinary use. Beyond it a connection is
-/// closed after its answer and another opened for the next request: with 64 the
-/// chain answered half as much at 256 requests at once (`bench/NOTES.md`).
-const IDLE_CONNECTIONS: usize = 1024;
-
-/// Sends requests over a pool of connections, of whatever kind those are.
-type Requests = Box<dyn Fn(Request<RelayBody>) -> ResponseFuture + Send + Sync>;
 
 /// proxy-sidecar, or kubectl proxy in its place.
 pub(crate) struct Upstream {
-    client: Requests,
+    connections: Connections,
     authority: Authority,
     secret: Option<Arc<SidecarSecret>>,
-    /// Idle connections too: they end with this, and no drain waits for them.
-    _connections: Tasks,
 }
 
 /// Why the sidecar gave no answer.
@@ -59,31 +47,25 @@ pub(crate) enum SendError {
 
 impl Upstream {
     pub(crate) fn new(authority: Authority, secret: Option<Arc<SidecarSecret>>) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Self::over(tcp, authority, secret)
+        let to = authority.clone();
+        Self::over(move || dial(to.clone()), authority, secret)
     }
 
-    /// Over the connections that `connector` makes.
-    pub(crate) fn over(
-        connector: impl Connect + Clone + Send + Sync + 'static,
+    /// Over the connections that `dial` makes.
+    pub(crate) fn over<D, F, T>(
+        dial: D,
         authority: Authority,
         secret: Option<Arc<SidecarSecret>>,
-    ) -> Self {
-        let connections = Tasks::new();
-        let client = Client::builder(connections.spawner())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .http1_max_headers(HEADER_LINES)
-            .build(connector);
+    ) -> Self
+    where
+        D: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<T>> + Send + 'static,
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         Self {
-            client: Box::new(move |request| client.request(request)),
+            connections: Connections::new(dial),
             authority,
             secret,
-            _connections: connections,
         }
     }
 
@@ -94,8 +76,8 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         mut request: Request<RelayBody>,
-    ) -> Result<Response<Incoming>, SendError> {
-        *request.uri_mut() = self.target(request.uri());
+    ) -> Result<Response<Answer>, SendError> {
+        *request.uri_mut() = target(request.uri());
         // The only host that the sidecar's filter accepts: the caller's own would
         // be refused, and must not choose anything here.
         let headers = request.headers_mut();
@@ -104,14 +86,13 @@ impl Upstream {
             headers.insert(SIDECAR_SECRET, secret.header()?);
         }
         framing::announce(&mut request);
-        let response = (self.client)(request).await.map_err(|error| {
-            let cause = error_chain(&error);
-            if error.is_connect() {
-                let upstream = self.authority.clone();
-                SendError::Unreachable { upstream, cause }
-            } else {
-                SendError::Broken(cause)
-            }
+        let sent = self.connections.send(request).await;
+        let response = sent.map_err(|fault| match fault {
+            SendFault::Open(error) => SendError::Unreachable {
+                upstream: self.authority.clone(),
+                cause: error_chain(&error),
+            },
+            SendFault::Broken(error) => SendError::Broken(error_chain(&error)),
         })?;
         // Passed on it would look as if the caller's own credential were wrong.
         if wants_the_secret(&response) {
@@ -119,22 +100,31 @@ impl Upstream {
         }
         Ok(response)
     }
-
-    fn target(&self, uri: &Uri) -> Uri {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(
-            uri.path_and_query()
-                .cloned()
-                .unwrap_or(PathAndQuery::from_static("/")),
-        );
-        // All three are there, which is all that is asked for.
-        Uri::from_parts(parts).unwrap_or_default()
-    }
 }
 
-fn wants_the_secret(response: &Response<Incoming>) -> bool {
+/// What an origin server is asked for.
+fn target(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().cloned();
+    path.unwrap_or(PathAndQuery::from_static("/")).into()
+}
+
+async fn dial(to: Authority) -> io::Result<TcpStream> {
+    let host = to.host().trim_start_matches('[').trim_end_matches(']');
+    let addresses = lookup_host((host, to.port_u16().unwrap_or(80))).await?;
+    let silent = |address| {
+        let error = format!("{address} did not answer within {CONNECT_TIMEOUT:?}");
+        io::Error::new(io::ErrorKind::TimedOut, error)
+    };
+    let stream = first_of(addresses, CONNECT_TIMEOUT, TcpStream::connect, silent).await;
+    let stream = stream.map_err(|errors| {
+        let last = errors.into_iter().next_back();
+        last.unwrap_or_else(|| io::Error::other(format!("{host} has no address")))
+    })?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn wants_the_secret(response: &Response<Answer>) -> bool {
     let code = response.headers().get(ERROR);
     response.status() == StatusCode::UNAUTHORIZED
         && code.is_some_and(|code| code == Failure::SidecarSecret.code())
