@@ -32,19 +32,19 @@ pub enum Ambiguous {
 
 /// A path that can be read in one way only.
 #[derive(Debug)]
-pub struct ApiPath {
-    segments: Vec<Vec<u8>>,
+pub struct ApiPath<'a> {
+    segments: Vec<Cow<'a, [u8]>>,
 }
 
 /// Where a proxy to something of its own begins, as the count of segments before.
 const SERVICE_OR_POD: usize = 7;
 
-impl ApiPath {
+impl<'a> ApiPath<'a> {
     /// Reads the path of a request target, without its query.
     ///
     /// # Errors
     /// [`Ambiguous`]: it could be read in two ways.
-    pub fn read(raw: &str) -> Result<Self, Ambiguous> {
+    pub fn read(raw: &'a str) -> Result<Self, Ambiguous> {
         let raw = raw.strip_prefix('/').unwrap_or(raw);
         // The API server does not mind one slash at the end.
         let raw = raw.strip_suffix('/').unwrap_or(raw);
@@ -76,14 +76,13 @@ impl ApiPath {
     }
 }
 
-fn decode(segment: &str) -> Result<Vec<u8>, Ambiguous> {
+fn decode(segment: &str) -> Result<Cow<'_, [u8]>, Ambiguous> {
     let is_escape = |rest: &str| {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
     if segment.split('%').skip(1).all(is_escape) {
-        // Not byte by byte where nothing is escaped.
-        Ok(Cow::from(percent_decode(segment.as_bytes())).into_owned())
+        Ok(percent_decode(segment.as_bytes()).into())
     } else {
         Err(Ambiguous::Escape)
     }
@@ -107,7 +106,7 @@ fn must_be_plain(segment: &[u8]) -> Result<(), Ambiguous> {
 /// A service's or a pod's own path may go up, but not above where it begins: to
 /// whatever stands before the API server and resolves dots, it would lead to
 /// another namespace's objects.
-fn must_not_climb_out(own: &[Vec<u8>]) -> Result<(), Ambiguous> {
+fn must_not_climb_out(own: &[Cow<'_, [u8]>]) -> Result<(), Ambiguous> {
     let mut depth = 0_usize;
     for word in own
         .iter()
@@ -123,8 +122,8 @@ fn must_not_climb_out(own: &[Vec<u8>]) -> Result<(), Ambiguous> {
 }
 
 /// Whether what follows these is a service's or a pod's own path.
-fn leads_elsewhere(segments: &[Vec<u8>]) -> bool {
-    let segment = |at: usize| segments.get(at).map_or(&[][..], Vec::as_slice);
+fn leads_elsewhere(segments: &[Cow<'_, [u8]>]) -> bool {
+    let segment = |at: usize| segments.get(at).map_or(&[][..], AsRef::as_ref);
     segments.len() >= SERVICE_OR_POD
         && segment(0) == b"api"
         && segment(2) == b"namespaces"

@@ -1,6 +1,7 @@
 //! The name of a cluster: one DNS label, its subdomain.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -41,9 +42,9 @@ const RESERVED: &[&str] = &[
 ];
 
 /// A cluster's name: 1 to 63 of `a-z`, `0-9` and `-`, neither first nor last a
-/// hyphen, not reserved, not in punycode form.
+/// hyphen, not reserved, not in punycode form. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClusterName(String);
+pub struct ClusterName(Arc<str>);
 
 /// Why a text is no cluster name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl ClusterName {
         if RESERVED.contains(&text) {
             return Err(ClusterNameError::Reserved(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name as text.

@@ -123,11 +123,55 @@ impl Default for Times {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+/// Nearly all are answered: their counter is not looked up for each.
+#[derive(Debug)]
+struct Requests {
+    by_outcome: By<&'static str>,
+    answered: Counter,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        let by_outcome = By::default();
+        let labels = [("outcome", Outcome::Answered.code())];
+        let answered = Counter::clone(&by_outcome.get_or_create(&labels));
+        Self {
+            answered,
+            by_outcome,
+        }
+    }
+}
+
+/// Neither are these.
+#[derive(Debug)]
+struct BodyBytes {
+    by_direction: By<Direction>,
+    request: Counter,
+    response: Counter,
+}
+
+impl Default for BodyBytes {
+    fn default() -> Self {
+        let by_direction = By::default();
+        let of = |direction| {
+            by_direction
+                .get_or_create(&[("direction", direction)])
+                .clone()
+        };
+        let (request, response) = (of(Direction::Request), of(Direction::Response));
+        Self {
+            by_direction,
+            request,
+            response,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    requests: By<&'static str>,
+    requests: Requests,
     open: Gauge,
-    bytes: By<Direction>,
+    bytes: BodyBytes,
     handshakes: By<Handshake>,
     stalled: Gauge,
     stalled_cut: Counter,
@@ -150,8 +194,12 @@ impl Metrics {
     /// `has_certificate` is not so where TLS is ended before the server.
     pub(crate) fn register(&self, registry: &mut Registry, links: Gauge, has_certificate: bool) {
         let outcomes = Outcome::all().map(Outcome::code);
-        show_all(&self.requests, "outcome", outcomes);
-        show_all(&self.bytes, "direction", Direction::ALL.iter().copied());
+        show_all(&self.requests.by_outcome, "outcome", outcomes);
+        show_all(
+            &self.bytes.by_direction,
+            "direction",
+            Direction::ALL.iter().copied(),
+        );
         show_all(&self.handshakes, "outcome", Handshake::ALL.iter().copied());
         let ends = UnprovedEnd::ALL.iter().copied();
         show_all(&self.unproved_ended, "reason", ends);
@@ -165,7 +213,7 @@ impl Metrics {
         registry.register(
             "tunnel_server_requests",
             "Callers' requests by how they were answered",
-            self.requests.clone(),
+            self.requests.by_outcome.clone(),
         );
         registry.register(
             "tunnel_server_open_requests",
@@ -175,7 +223,7 @@ impl Metrics {
         registry.register(
             "tunnel_server_body_bytes",
             "Bytes of ended requests' bodies",
-            self.bytes.clone(),
+            self.bytes.by_direction.clone(),
         );
         registry.register(
             "tunnel_server_handshakes",
@@ -285,15 +333,16 @@ impl Metrics {
 
     pub(crate) fn ended(&self, outcome: Outcome, sent: u64, received: u64) {
         self.open.dec();
-        self.requests
-            .get_or_create(&[("outcome", outcome.code())])
-            .inc();
-        self.bytes
-            .get_or_create(&[("direction", Direction::Request)])
-            .inc_by(sent);
-        self.bytes
-            .get_or_create(&[("direction", Direction::Response)])
-            .inc_by(received);
+        if outcome == Outcome::Answered {
+            self.requests.answered.inc();
+        } else {
+            let by_outcome = &self.requests.by_outcome;
+            by_outcome
+                .get_or_create(&[("outcome", outcome.code())])
+                .inc();
+        }
+        self.bytes.request.inc_by(sent);
+        self.bytes.response.inc_by(received);
     }
 
     /// Counts a public connection until it is dropped.

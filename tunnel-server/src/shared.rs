@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) stalls: StallBudget,
     pub(crate) handshakes: Handshakes,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) replica: String,
     /// How many there are of this server.
     pub(crate) replicas: u32,

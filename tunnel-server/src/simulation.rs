@@ -78,7 +78,7 @@ impl Replica {
     pub fn new(config: &str, name: &str, settings: Settings) -> Result<Self, Faults> {
         let file = file::read(config)?;
         let (tasks, link_tasks) = (Tasks::new(), Tasks::new());
-        let metrics = Metrics::default();
+        let metrics = Arc::new(Metrics::default());
         let limits = Limits::new(file.limits, CONNECTIONS, metrics.unproved());
         let shared = Shared {
             store: Arc::new(FileStore::new(file.access)),

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
+use crate::access::Grant;
 use crate::client_address::ClientAddress;
 
 /// A request that has ended, or a stream that has started.
@@ -51,7 +52,7 @@ pub(super) struct RequestLine<'a> {
     pub(super) name: &'a str,
     pub(super) decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rule: Option<&'a str>,
+    pub(super) rule: Option<&'a Grant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +67,12 @@ pub(super) struct RequestLine<'a> {
     pub(super) whole: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) duration_ms: Option<u64>,
+}
+
+impl Serialize for Grant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A link that was accepted or refused, or has ended.
@@ -167,7 +174,7 @@ mod tests {
             subresource: "x",
             namespace: "x",
             name: "x",
-            rule: some,
+            rule: Some(&Grant::All),
             reason: some,
             status: Some(1),
             outcome: some,

@@ -49,7 +49,7 @@ pub(crate) struct Audit {
     health: Arc<Health>,
     on_failure: OnFailure,
     is_file: bool,
-    counts: Counts,
+    counts: Arc<Counts>,
     pub(super) unwritten: Unwritten,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Audit {
 pub(crate) struct Slot {
     /// Nothing where requests pass although the log cannot be written.
     place: Option<mpsc::OwnedPermit<Entry>>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// The log cannot be written now.
@@ -130,7 +130,7 @@ impl Audit {
             health,
             on_failure: settings.on_failure,
             is_file: matches!(settings.log, Log::File(_)),
-            counts: counts.clone(),
+            counts: Arc::new(counts.clone()),
             unwritten: Unwritten::default(),
         })
     }
@@ -143,7 +143,7 @@ impl Audit {
             health: Arc::new(Health::new()),
             on_failure: OnFailure::Pass,
             is_file: false,
-            counts: Counts::default(),
+            counts: Arc::default(),
             unwritten: Unwritten::default(),
         }
     }

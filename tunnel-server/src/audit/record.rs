@@ -77,7 +77,7 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Record {
     slot: Option<Slot>,
     facts: Facts,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     started: Instant,
     outcome: Outcome,
     /// From the caller.
@@ -105,7 +105,7 @@ struct Facts {
     cluster: Option<ClusterName>,
     link: Option<Arc<LinkName>>,
     decision: Decision,
-    rule: Option<String>,
+    rule: Option<Grant>,
     reason: Option<String>,
     status: Option<StatusCode>,
 }
@@ -127,7 +127,7 @@ struct Ending {
 }
 
 impl Record {
-    pub(crate) fn start(slot: Slot, metrics: Metrics, request: &Start<'_>) -> Self {
+    pub(crate) fn start(slot: Slot, metrics: Arc<Metrics>, request: &Start<'_>) -> Self {
         metrics.opened();
         Self {
             slot: Some(slot),
@@ -153,7 +153,7 @@ impl Record {
 
     pub(crate) fn allowed(&mut self, grant: &Grant) {
         self.facts.decision = Decision::Allowed;
-        self.facts.rule = Some(grant.to_string());
+        self.facts.rule = Some(grant.clone());
     }
 
     pub(crate) fn link(&mut self, link: &Arc<LinkName>) {
@@ -297,7 +297,7 @@ impl RequestEvent {
             namespace: &facts.resource.namespace,
             name: &facts.resource.name,
             decision: facts.decision.word(),
-            rule: facts.rule.as_deref(),
+            rule: facts.rule.as_ref(),
             reason: facts.reason.as_deref(),
             status: facts.status.map(|status| status.as_u16()),
             outcome: ending.map(|ending| ending.outcome.code()),

@@ -23,7 +23,7 @@ pub(crate) struct Certificate {
 pub(crate) struct InForce {
     pub(crate) store: Arc<FileStore>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Watches until it is dropped. Whatever is wrong with a file is told once, and the
