@@ -84,6 +84,18 @@ pub fn announce<B: Body>(request: &mut Request<B>) {
         .insert(name, HeaderValue::from_static(value));
 }
 
+/// Says over HTTP/2, where no length is needed, how long a body is whose length is known,
+/// and that there is none where the method has one.
+pub fn tell_length<B: Body>(headers: &mut HeaderMap, method: &Method, body: &B) {
+    let Some(length) = body.size_hint().exact() else {
+        return;
+    };
+    let has_none = matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
+    if (length > 0 || !has_none) && !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,13 @@
-//! What h2 knows of a failure that hyper reports.
+//! What h2 knows of a failure that it reports, or hyper does.
 
 use std::error::Error;
 
 use h2::Reason;
 
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a h2::Error> {
-    error.source()?.downcast_ref()
+    error
+        .downcast_ref()
+        .or_else(|| error.source()?.downcast_ref())
 }
 
 /// Whether the peer broke HTTP/2's rules on the stream, which h2 has reset: it sent past

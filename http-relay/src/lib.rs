@@ -8,7 +8,8 @@
 //!   error and never looks whole.
 //! - [`control_messages`] and [`control_pings`]: what the two ends of a link tell each
 //!   other, and whether the other one is there.
-//! - [`h2_error`]: what HTTP/2 knows of a failure.
+//! - [`h2_received`] and [`h2_send`]: bodies on HTTP/2 streams without hyper;
+//!   [`h2_error`]: what HTTP/2 knows of a failure.
 //! - [`upgrade`], [`splice`] and [`join`]: connections that switch protocols.
 //! - [`strict_http1`]: requests that could be framed in two ways end at the edge.
 //! - [`raw_targets`]: what no URL may hold raw, and callers send raw all the same.
@@ -25,6 +26,8 @@ pub mod control_pings;
 mod directions;
 pub mod framing;
 pub mod h2_error;
+pub mod h2_received;
+pub mod h2_send;
 pub mod headers;
 pub mod inbound;
 pub mod join;
@@ -45,4 +48,5 @@ pub mod upgrade;
 pub mod watch_end;
 
 pub use body::{Meter, RelayBody, RelayError};
+pub use h2_received::H2Received;
 pub use inbound::Inbound;

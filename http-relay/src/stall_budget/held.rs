@@ -38,11 +38,6 @@ impl Held {
         }
     }
 
-    /// The body, with what was taken from it lost.
-    pub(super) fn into_body(self) -> RelayBody {
-        self.body
-    }
-
     /// Not to be called again when it has resolved.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
         self.end.as_mut().poll(cx)

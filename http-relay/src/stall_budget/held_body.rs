@@ -13,39 +13,30 @@ use super::stream::Stream;
 use super::{Link, Listing, lock};
 use crate::{RelayBody, RelayError};
 
-pub(super) struct HeldBody {
+pub(super) struct HeldBody<G> {
     stream: Arc<Stream>,
     link: Arc<Link>,
-    _listing: Option<Listing>,
-    asked_before: bool,
+    _listing: Listing,
+    /// Outlives what is held, which a cut takes away.
+    _guard: G,
 }
 
-impl HeldBody {
-    /// hyper's client asks a request's body once before it gives it a task. If it was
-    /// handed data then, and its peer took none of it, there would be no task to end.
-    fn is_asked_ahead(&mut self, cx: &Context<'_>) -> bool {
-        let in_task = self.stream.consumed_here();
-        let again = std::mem::replace(&mut self.asked_before, true);
-        let ahead = !(in_task || again || self.stream.inbound);
-        if ahead {
-            cx.waker().wake_by_ref();
-        }
-        ahead
-    }
+// Nothing in it is pinned.
+impl<G> Unpin for HeldBody<G> {}
 
-    pub(super) fn boxed(link: Arc<Link>, stream: Arc<Stream>) -> RelayBody {
-        let has_data = !lock(&stream.held).as_ref().is_none_or(Held::is_end_stream);
+impl<G: Send + 'static> HeldBody<G> {
+    pub(super) fn boxed(link: Arc<Link>, stream: Arc<Stream>, guard: G) -> RelayBody {
         Self {
-            _listing: has_data.then(|| Listing::new(&link, stream.clone())),
+            _listing: Listing::new(&link, stream.clone()),
             stream,
             link,
-            asked_before: false,
+            _guard: guard,
         }
         .boxed_unsync()
     }
 }
 
-impl Drop for HeldBody {
+impl<G> Drop for HeldBody<G> {
     fn drop(&mut self) {
         self.link.turns.set(&self.stream, false);
         // Whoever has a handle does not keep the body.
@@ -53,7 +44,7 @@ impl Drop for HeldBody {
     }
 }
 
-impl Body for HeldBody {
+impl<G> Body for HeldBody<G> {
     type Data = Bytes;
     type Error = RelayError;
 
@@ -61,11 +52,9 @@ impl Body for HeldBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        if self.is_asked_ahead(cx) {
-            return Poll::Pending;
-        }
         let this = &mut *self;
         let stream = &this.stream;
+        stream.consumed_here();
         let mut locked = lock(&stream.held);
         // Those that it was handed have yet to go.
         if locked.is_some() && !stream.small_out.has_room(cx) {

@@ -74,8 +74,8 @@ fn links(process: &Process) -> Vec<Arc<Link>> {
 /// Longest blocked first.
 fn blocked(link: &Link, now: Instant) -> Vec<Blocked> {
     let mut blocked: Vec<_> = lock(&link.streams)
-        .values_mut()
-        .filter_map(|seen| {
+        .iter_mut()
+        .filter_map(|(_, seen)| {
             let since = seen.look(now)?;
             let stream = seen.stream.clone();
             if since < now {

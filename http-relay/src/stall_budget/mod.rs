@@ -27,12 +27,13 @@ mod small_out;
 mod stream;
 mod turns;
 
-use std::collections::HashMap;
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use http_body::Body;
+use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -82,10 +83,9 @@ pub struct LinkStalls(Arc<Link>);
 struct Link {
     process: Arc<Process>,
     full: AtomicBool,
-    next: AtomicU64,
     gauge: Gauge,
     turns: Turns,
-    streams: Mutex<HashMap<u64, Seen>>,
+    streams: Mutex<Slab<Seen>>,
 }
 
 /// A stream as it was at the last look.
@@ -100,7 +100,7 @@ struct Seen {
 #[derive(Debug)]
 struct Listing {
     link: Arc<Link>,
-    id: u64,
+    id: usize,
 }
 
 impl StallBudget {
@@ -123,7 +123,6 @@ impl StallBudget {
         let link = Arc::new(Link {
             process: self.0.clone(),
             full: AtomicBool::new(false),
-            next: AtomicU64::new(0),
             gauge: Gauge::default(),
             turns: Turns::default(),
             streams: Mutex::default(),
@@ -171,34 +170,41 @@ impl LinkStalls {
     /// Passes a body on to the link.
     #[must_use]
     pub fn outbound(&self, body: RelayBody, held: u64) -> (RelayBody, StreamHandle) {
-        let body = Held::new(body, Box::pin(pending()));
-        self.hold(body, held, false, Arc::default())
+        self.hold(body, held, false, pending(), Arc::default(), ())
     }
 
     /// Passes a body on that comes over the link, until `end` gives a reason to cut
     /// it, be it blocked or not. `told` is set to the reason before a cut drops the
-    /// body, and with it whoever records its end.
+    /// body, and with it whoever records its end. `guard` lives until the body is dropped
+    /// by whoever it is passed on to.
     #[must_use]
-    pub fn inbound(
+    pub fn inbound<G: Send + 'static>(
         &self,
         body: RelayBody,
         held: u64,
         end: impl Future<Output = &'static str> + Send + 'static,
         told: Arc<OnceLock<&'static str>>,
+        guard: G,
     ) -> (RelayBody, StreamHandle) {
-        self.hold(Held::new(body, Box::pin(end)), held, true, told)
+        self.hold(body, held, true, end, told, guard)
     }
 
-    fn hold(
+    fn hold<G: Send + 'static>(
         &self,
-        body: Held,
+        body: RelayBody,
         window: u64,
         inbound: bool,
+        end: impl Future<Output = &'static str> + Send + 'static,
         told: Arc<OnceLock<&'static str>>,
+        guard: G,
     ) -> (RelayBody, StreamHandle) {
+        if body.is_end_stream() {
+            return (body, StreamHandle::of_nothing());
+        }
+        let body = Held::new(body, Box::pin(end));
         let stream = Arc::new(Stream::new(window, Some(body), inbound, told));
         let handle = StreamHandle::new(stream.clone());
-        (HeldBody::boxed(self.0.clone(), stream), handle)
+        (HeldBody::boxed(self.0.clone(), stream, guard), handle)
     }
 
     /// A stream to the link that is no body.
@@ -211,13 +217,12 @@ impl LinkStalls {
 
 impl Listing {
     fn new(link: &Arc<Link>, stream: Arc<Stream>) -> Self {
-        let id = link.next.fetch_add(1, Ordering::Relaxed);
         let seen = Seen {
             moves: 0,
             blocked_since: None,
             stream,
         };
-        lock(&link.streams).insert(id, seen);
+        let id = lock(&link.streams).insert(seen);
         Self {
             link: link.clone(),
             id,
@@ -227,7 +232,8 @@ impl Listing {
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        lock(&self.link.streams).remove(&self.id);
+        // Each removes its own, once.
+        lock(&self.link.streams).try_remove(self.id);
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) fn relieve(link: &Link) -> Option<Arc<Stream>> {
     let mut hoarder = None;
     if link.gauge.has_many() {
         let streams: Vec<_> = lock(&link.streams)
-            .values()
-            .map(|seen| seen.stream.clone())
+            .iter()
+            .map(|(_, seen)| seen.stream.clone())
             .collect();
         put_together(link, streams.clone());
         if link.gauge.has_most() {

@@ -163,28 +163,6 @@ async fn a_consumer_is_ended_from_outside() {
     consumer.await.unwrap();
 }
 
-#[tokio::test(start_paused = true, flavor = "local")]
-async fn a_body_that_was_not_sent_goes_elsewhere_whole() {
-    let budget = StallBudget::new(1 << 20, 1 << 20);
-    let (writer, unsent, handle) = held(&budget.link()).await;
-    let body = handle.take_back().unwrap();
-    // As with the stream's place on the first link.
-    drop(unsent);
-    handle.end();
-    let (body, _handle) = budget.link().outbound(body, COST);
-    let (told, whole) = tokio::sync::oneshot::channel();
-    let consumer = crate::stream_task::endable(async move {
-        tokio::task::yield_now().await;
-        let whole = body.collect().await.map(|body| body.to_bytes());
-        drop(told.send(whole));
-    });
-    let consumer = tokio::task::spawn_local(consumer);
-    writer.send(Bytes::from_static(b"y")).await.unwrap();
-    writer.finish().await.unwrap();
-    consumer.await.unwrap();
-    assert_eq!(whole.await.unwrap().unwrap(), "xy");
-}
-
 /// A link's connection and its bodies: frames that are read are the body's.
 struct Played {
     link: LinkStalls,
@@ -212,7 +190,8 @@ impl Played {
         window: u64,
     ) -> (RelayBody, StreamHandle) {
         let body = Frames(frames, Bytes::from_static(data)).boxed_unsync();
-        self.link.inbound(body, window, pending(), Arc::default())
+        self.link
+            .inbound(body, window, pending(), Arc::default(), ())
     }
 
     /// Reads so many frames of a byte; gives how many could be.
@@ -305,7 +284,7 @@ async fn whoever_is_to_end_does_blocked_or_not() {
             over.cancelled().await;
             WHY
         };
-        let (body, handle) = link.inbound(body, COST, end, Arc::clone(&told));
+        let (body, handle) = link.inbound(body, COST, end, Arc::clone(&told), ());
         (body, handle, told)
     };
     let (mut blocked, handle, told) = inbound(usize::MAX);

@@ -1,6 +1,5 @@
 //! How long the cluster may take for its response headers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -32,14 +31,7 @@ pub(crate) fn is_long_running(uri: &Uri) -> bool {
 /// Resolves when the headers are overdue. An upload that makes progress is not
 /// kept waiting for: the time counts from its last byte, and never before the request
 /// has a link, for which it `waits`.
-pub(crate) async fn overdue(uri: &Uri, limit: Duration, upload: Arc<Meter>, waits: &AtomicBool) {
-    if is_long_running(uri) {
-        return std::future::pending().await;
-    }
-    overdue_after(limit, &upload, waits).await;
-}
-
-async fn overdue_after(limit: Duration, upload: &Meter, waits: &AtomicBool) {
+pub(crate) async fn overdue(limit: Duration, upload: &Meter, waits: &AtomicBool) {
     let look = (limit / LOOKS).max(Duration::from_millis(50));
     let (mut seen, mut since) = (upload.bytes(), Instant::now());
     while since.elapsed() < limit {
@@ -82,7 +74,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_upload_that_moves_gets_its_time() {
-        let meter = Arc::new(Meter::default());
+        let meter = Meter::default();
         let started = Instant::now();
         let limit = Duration::from_secs(75);
         let uploading = async {
@@ -91,7 +83,7 @@ mod tests {
                 meter.add(1);
             }
         };
-        let ((), ()) = tokio::join!(overdue_after(limit, &meter, &NEVER), uploading);
+        let ((), ()) = tokio::join!(overdue(limit, &meter, &NEVER), uploading);
         let (shortest, look) = (Duration::from_secs(180) + limit, limit / LOOKS);
         assert!(started.elapsed() >= shortest && started.elapsed() <= shortest + look * 2);
     }
@@ -105,7 +97,7 @@ mod tests {
             sleep(held).await;
             waits.store(false, Ordering::Relaxed);
         };
-        let ((), ()) = tokio::join!(overdue_after(limit, &meter, &waits), holding);
+        let ((), ()) = tokio::join!(overdue(limit, &meter, &waits), holding);
         let shortest = held + limit - limit / LOOKS;
         assert!(started.elapsed() >= shortest && started.elapsed() <= held + limit * 2);
     }

@@ -12,7 +12,9 @@ use http_relay::body::{error_chain, pass, relay};
 use http_relay::body_channel::{self, BodyWriter};
 use http_relay::splice::{SpliceMeters, SpliceStalls, splice};
 use http_relay::stall_budget::LinkStalls;
-use http_relay::{Inbound, RelayBody, RelayError, framing, headers, upgrade, watch_end};
+use http_relay::{
+    H2Received, Inbound, RelayBody, RelayError, framing, headers, upgrade, watch_end,
+};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -82,10 +84,8 @@ pub(crate) async fn run(
     let version = parts.version;
     let callers_side = parts.extensions.remove::<OnUpgrade>();
     framing::take(&mut parts.headers)?;
-    // An answer that is dropped also ends the request's body, which otherwise
-    // would go on in a task of the link's.
-    let stopped = CancellationToken::new();
-    let stop = stopped.clone().drop_guard();
+    let mut revoked = Box::pin(permit.clone().revoked());
+    let mut stop = None;
     let (link_request, switch) = match asked.zip(callers_side) {
         Some((protocol, callers_side)) => {
             let (writer, outgoing) = body_channel::channel();
@@ -100,8 +100,16 @@ pub(crate) async fn run(
                 Some((protocol, callers_side, writer)),
             )
         }
+        None if body.is_end_stream() => {
+            record.sent.finish();
+            (link_request(parts, http_relay::body::empty(), target), None)
+        }
         None => {
             let revoked = permit.clone().revoked();
+            // An answer that is dropped also ends the request's body, which otherwise
+            // would go on in a task of the link's.
+            let stopped = CancellationToken::new();
+            stop = Some(stopped.clone().drop_guard());
             let ended = async move {
                 tokio::select! {
                     reason = revoked => reason,
@@ -115,6 +123,7 @@ pub(crate) async fn run(
     };
     let (uri, limit) = (link_request.uri().clone(), shared.response_timeout);
     let is_watch = watch_end::is_asked_for(link_request.method(), &uri);
+    let may_be_silent = is_long_running(&uri);
     let over_http2 = version == Version::HTTP_2;
     let waits = AtomicBool::new(false);
     let wait = Hold {
@@ -130,8 +139,10 @@ pub(crate) async fn run(
                 false => error.into(),
             })?
         }
-        () = overdue(&uri, limit, record.sent.clone(), &waits) => return Err(GatewayError::Timeout(limit)),
-        reason = permit.clone().revoked() => return Err(GatewayError::Revoked(reason)),
+        () = overdue(limit, &record.sent, &waits), if !may_be_silent => {
+            return Err(GatewayError::Timeout(limit));
+        }
+        reason = revoked.as_mut() => return Err(GatewayError::Revoked(reason)),
     };
     record.link(&link);
     slot.receives(record.received.clone());
@@ -149,8 +160,8 @@ pub(crate) async fn run(
     browser::confine(&mut parts.headers, target, &shared.hosts);
     let (stalls, upload_cut) = (slot.stalls(), slot.upload_cut());
     let hold = (slot, stop);
-    let is_stream = switched.is_some()
-        || failure.is_none() && parts.status.is_success() && is_long_running(&uri);
+    let is_stream =
+        switched.is_some() || failure.is_none() && parts.status.is_success() && may_be_silent;
     let start_line = match is_stream {
         true => Some(shared.audit.stream_slot().await?),
         false => None,
@@ -182,7 +193,7 @@ pub(crate) async fn run(
             let outcome = failure.map_or(Outcome::Answered, Outcome::Failed);
             let end = async move {
                 tokio::select! {
-                    reason = permit.revoked() => reason,
+                    reason = revoked => reason,
                     reason = upload_cut => reason,
                 }
             };
@@ -220,15 +231,14 @@ where
 {
     let (meter, told) = (record.received.clone(), record.cut.clone());
     let body = relay(body, pending(), meter, (record, hold));
-    let (body, _) = hold_answer(&stalls, body, end, told);
     // A cut ends the stream over the link at once; a caller who reads nothing has an
     // open request until it does, or is gone.
-    relay(body, pending(), Arc::default(), places)
+    hold_answer(&stalls, body, end, told, places).0
 }
 
 /// Both directions of an upgraded connection.
 struct Stream {
-    body: Inbound<Incoming>,
+    body: Inbound<H2Received>,
     writer: BodyWriter,
     callers_side: OnUpgrade,
     permit: Permit,
@@ -242,7 +252,8 @@ impl Stream {
             outgoing: record.sent.clone(),
             incoming: record.received.clone(),
         };
-        let (body, held) = hold_answer(&self.stalls, pass(self.body), pending(), Arc::default());
+        let body = pass(self.body);
+        let (body, held) = hold_answer(&self.stalls, body, pending(), Arc::default(), ());
         let stalls = SpliceStalls {
             // The request's body on the link is held there.
             outgoing: None,

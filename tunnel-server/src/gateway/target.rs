@@ -91,7 +91,7 @@ impl Target {
             return Err(TargetError::Malformed("the path has bytes above ASCII"));
         }
         match (owner, whole.path()) {
-            (HostOwner::Cluster(name), path) => cluster(name, path, whole.query(), false),
+            (HostOwner::Cluster(name), _) => cluster(name, whole.clone(), false),
             (HostOwner::Server, HANDSHAKE_PATH) => Ok(Self::Handshake),
             (HostOwner::Server, "/") => Ok(Self::Front),
             (HostOwner::Server, path) => match path.strip_prefix(CLUSTERS) {
@@ -117,25 +117,20 @@ fn by_path(rest: &str, query: Option<&str>) -> Result<Target, TargetError> {
     }
     let name = ClusterName::parse(segment).map_err(|_| TargetError::UnknownPath)?;
     let path = if path.is_empty() { "/" } else { path };
-    cluster(name, path, query, true)
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let path = PathAndQuery::try_from(format!("{path}{query}"))
+        .map_err(|_| TargetError::Malformed("the target is not a path"))?;
+    cluster(name, path, true)
 }
 
 /// A path that reads in one way only, wherever the cluster's own begins.
-fn cluster(
-    name: ClusterName,
-    path: &str,
-    query: Option<&str>,
-    by_path: bool,
-) -> Result<Target, TargetError> {
-    if path.starts_with("//") {
+fn cluster(name: ClusterName, path: PathAndQuery, by_path: bool) -> Result<Target, TargetError> {
+    if path.path().starts_with("//") {
         return Err(TargetError::Malformed(
             "the path starts with two slashes; write the cluster's URL without one at its end",
         ));
     }
-    ApiPath::read(path)?;
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let path = PathAndQuery::try_from(format!("{path}{query}"))
-        .map_err(|_| TargetError::Malformed("the target is not a path"))?;
+    ApiPath::read(path.path())?;
     Ok(Target::Cluster(ClusterTarget {
         name,
         path,

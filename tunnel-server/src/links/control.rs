@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request};
+use http_relay::H2Received;
 use http_relay::body::{RelayBody, error_chain, pass};
 use http_relay::body_channel::{self, BodyWriter};
 use http_relay::control_messages::ControlMessages;
 use http_relay::control_pings::{ControlPings, Due};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tunnel_protocol::control::{ClientMessage, ServerMessage, line};
@@ -54,7 +53,6 @@ pub(super) struct Speaker {
 /// Opens the stream: gives who speaks on it, and what is to run to hear the client,
 /// whose answer ends the handshake's `turn`.
 pub(super) fn open(
-    sender: SendRequest<RelayBody>,
     link: Arc<Link>,
     turn: Turn,
 ) -> (Speaker, impl Future<Output = ()> + Send + 'static) {
@@ -65,7 +63,7 @@ pub(super) fn open(
         heard,
         pings: ControlPings::new(rand::random_range(PING_EVERY)),
     };
-    (speaker, listen(sender, pass(body), link, hears, turn))
+    (speaker, listen(pass(body), link, hears, turn))
 }
 
 impl Speaker {
@@ -152,29 +150,23 @@ async fn farewell(shared: &Shared, link: &Link) -> Farewell {
 }
 
 /// Opens the control stream and reads the client's side of it.
-async fn listen(
-    mut sender: SendRequest<RelayBody>,
-    body: RelayBody,
-    link: Arc<Link>,
-    hears: mpsc::Sender<Heard>,
-    turn: Turn,
-) {
-    let mut request = Request::new(body);
+async fn listen(body: RelayBody, link: Arc<Link>, hears: mpsc::Sender<Heard>, turn: Turn) {
+    let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static("http://localhost/");
     request
         .headers_mut()
         .insert(STREAM, HeaderValue::from_static(STREAM_CONTROL));
-    let answer = timeout(HANDSHAKE_TIMEOUT, sender.send_request(request)).await;
+    let answer = timeout(HANDSHAKE_TIMEOUT, link.control_stream(request, body)).await;
     drop(turn);
     match answer {
-        Ok(Ok(response)) => read(response.into_body(), &link, &hears).await,
+        Ok(Ok(answer)) => read(answer, &link, &hears).await,
         Ok(Err(error)) => tracing::debug!(error = error_chain(&error), "no control stream"),
         Err(_) => link.close("its client has not answered on the control stream in time"),
     }
 }
 
-async fn read(body: Incoming, link: &Link, hears: &mpsc::Sender<Heard>) {
+async fn read(body: H2Received, link: &Link, hears: &mpsc::Sender<Heard>) {
     let mut messages = ControlMessages::new(body);
     loop {
         match messages.next().await {

@@ -2,18 +2,21 @@
 //! revocation.
 
 use std::borrow::Cow;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::client;
+use h2::{Ping, PingPong};
 use http_relay::body::error_chain;
-use hyper::client::conn::http2;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use service_kit::metered::Metered;
-use service_kit::stream_tasks::StreamTasks;
-use service_kit::tasks::{Spawner, Tasks};
+use service_kit::tasks::Tasks;
 use service_kit::websocket::{Role, bytes_in_messages};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::either::Either;
 use tunnel_protocol::carrier::Carrier;
 use tunnel_protocol::control::ServerMessage;
@@ -39,6 +42,10 @@ const LOCAL_ERRORS: usize = 1_000_000;
 /// Streams that were reset on our side and are remembered for a second; frames of others
 /// count as such errors. h2's own 50 are forgotten as soon as callers cancel in a crowd.
 const REMEMBERED: usize = 20_000;
+/// Streams that may be opened before the client has said how many it takes.
+const AT_FIRST: usize = 100;
+/// What may wait of a stream's body until it is written, bytes.
+const SEND_BUFFER: usize = 1024 * 1024;
 /// For a client that only looks whether a link would live.
 const CHECK: Duration = Duration::from_secs(60);
 
@@ -67,11 +74,13 @@ pub(super) async fn keep(
 ) {
     let started = Instant::now();
     let ended = match timeout(HANDSHAKE_TIMEOUT, upgrade).await {
-        Ok(Ok(connection)) => serve(&shared, connection, accepted).await,
-        Ok(Err(error)) => Err(error),
+        Ok(Ok(connection)) => serve(&shared, connection, accepted)
+            .await
+            .map_err(|error| error_chain(&error)),
+        Ok(Err(error)) => Err(error_chain(&error)),
         Err(_) => Ok("the connection did not switch in time"),
     };
-    let reason = ended.map_or_else(|error| Cow::from(error_chain(&error)), Cow::from);
+    let reason = ended.map_or_else(Cow::from, Cow::from);
     let lived = started.elapsed();
     tracing::info!(reason = &*reason, lived_s = lived.as_secs(), "link ended");
     shared.metrics.link_ended(lived);
@@ -82,7 +91,7 @@ async fn serve(
     shared: &Arc<Shared>,
     connection: hyper::upgrade::Upgraded,
     accepted: Accepted,
-) -> Result<&'static str, hyper::Error> {
+) -> Result<&'static str, h2::Error> {
     let Accepted {
         carrier,
         hello,
@@ -113,8 +122,8 @@ async fn serve(
         }
     };
     let connection = Metered::new(connection, traffic);
-    let connection = TokioIo::new(stalls.gauge(connection, 0));
-    let (sender, driver) = settings(tasks.spawner()).handshake(connection).await?;
+    let connection = stalls.gauge(connection, 0);
+    let (sender, connection) = settings().handshake(connection).await?;
 
     let check = hello.check;
     let name = LinkName {
@@ -126,23 +135,16 @@ async fn serve(
         name,
         cluster.name.clone(),
         hello.generation,
-        sender.clone(),
+        sender,
+        tasks.spawner(),
         stalls,
         Wear::new(shared.link_resets),
     ));
     // Who only looks is sent no requests.
     let _registration = (!check).then(|| shared.registry.register(link.clone()));
-    let (speaker, listener) = control::open(sender, link.clone(), turn);
+    let (speaker, listener) = control::open(link.clone(), turn);
     tasks.spawner().spawn(listener);
-    let driven = link.clone();
-    tasks.spawner().spawn(async move {
-        if let Err(error) = driver.await {
-            tracing::info!(error = error_chain(&error), "the connection broke");
-        }
-        // Also when the client says GOAWAY: the driver ends then, while the open
-        // streams go on in tasks of their own.
-        driven.draining.cancel();
-    });
+    tasks.spawner().spawn(drive(connection, link.clone()));
     let registered = ServerMessage::Registered {
         urls: shared.urls(&cluster.name),
         replica: shared.replica.clone(),
@@ -176,19 +178,55 @@ async fn serve(
     }
 }
 
+/// Runs the connection until it ends: by itself, with the last stream after a goodbye of
+/// the client's, or as a ping of HTTP/2's is not answered, which is for clients that do
+/// not answer those of the control stream.
+async fn drive<T>(mut connection: client::Connection<T, Bytes>, link: Arc<Link>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let pings = connection.ping_pong();
+    let silent = async {
+        match pings {
+            Some(pings) => until_silent(pings).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        ended = connection => if let Err(error) = ended {
+            tracing::info!(error = error_chain(&error), "the connection broke");
+        },
+        () = silent => link.close("a ping was not answered"),
+    }
+    link.draining.cancel();
+}
+
+async fn until_silent(mut pings: PingPong) {
+    let mut due = interval(rand::random_range(PING_EVERY));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        match timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection's end is told by itself.
+            Ok(Err(_)) => pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
 /// See [`tunnel_protocol::limits`] for what each setting was measured to do.
-fn settings(spawner: Spawner) -> http2::Builder<StreamTasks> {
-    let mut builder = http2::Builder::new(StreamTasks(spawner));
+fn settings() -> client::Builder {
+    let mut builder = client::Builder::new();
     builder
-        .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .max_frame_size(FRAME)
         .max_header_list_size(LINK_HEADERS)
-        .max_local_error_reset_streams(LOCAL_ERRORS)
+        .initial_max_send_streams(AT_FIRST)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_local_error_reset_streams(Some(LOCAL_ERRORS))
         .max_concurrent_reset_streams(REMEMBERED)
-        .keep_alive_interval(rand::random_range(PING_EVERY))
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true);
+        .enable_push(false);
     builder
 }

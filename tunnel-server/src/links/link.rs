@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
 use http::{Request, Response};
-use http_relay::RelayBody;
 use http_relay::body::error_chain;
 use http_relay::h2_error::is_goodbye;
+use http_relay::h2_send::send_body;
 use http_relay::stall_budget::LinkStalls;
-use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
+use http_relay::{H2Received, RelayBody, framing};
+use hyper::body::Body;
+use service_kit::tasks::Spawner;
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +46,9 @@ pub(crate) struct Link {
     pub(crate) name: Arc<LinkName>,
     pub(crate) cluster: ClusterName,
     pub(crate) generation: u64,
-    sender: SendRequest<RelayBody>,
+    sender: SendRequest<Bytes>,
+    /// Of the tasks that send the requests' bodies.
+    spawner: Spawner,
     places: Places,
     /// No new requests; those that are open go on.
     pub(crate) draining: CancellationToken,
@@ -67,14 +73,32 @@ pub(crate) enum OpenError {
     Broken(String),
 }
 
-/// A request that was not sent and can go to another link; or the error.
+/// The body of a request that was not sent and can go to another link; or the error.
 pub(crate) enum Refused {
-    NotSent(Box<Request<RelayBody>>),
+    NotSent(RelayBody),
     /// It was not sent either: the link has no room, for this reason.
-    NoRoom(Box<Request<RelayBody>>, OpenError),
+    NoRoom(RelayBody, OpenError),
     /// It was sent, and the client says that it has not looked at it.
     NotTaken(OpenError),
     Failed(OpenError),
+}
+
+/// A stream whose head is on its way.
+struct Opened {
+    answer: ResponseFuture,
+    upload: Upload,
+}
+
+/// The half that a body is sent on.
+struct Upload {
+    sender: SendRequest<Bytes>,
+    stream: SendStream<Bytes>,
+}
+
+/// A request's stream, with what it takes of the link.
+struct Sent {
+    answer: ResponseFuture,
+    slot: Slot,
 }
 
 impl Link {
@@ -82,7 +106,8 @@ impl Link {
         name: LinkName,
         cluster: ClusterName,
         generation: u64,
-        sender: SendRequest<RelayBody>,
+        sender: SendRequest<Bytes>,
+        spawner: Spawner,
         stalls: LinkStalls,
         wear: Wear,
     ) -> Self {
@@ -91,6 +116,7 @@ impl Link {
             cluster,
             generation,
             sender,
+            spawner,
             places: Places::new(stalls, wear),
             draining: CancellationToken::new(),
             closed: CancellationToken::new(),
@@ -100,7 +126,7 @@ impl Link {
 
     /// Whether new requests may go here.
     pub(crate) fn is_healthy(&self) -> bool {
-        !self.sender.is_closed() && !self.draining.is_cancelled() && !self.closed.is_cancelled()
+        !self.draining.is_cancelled() && !self.closed.is_cancelled()
     }
 
     /// Ends the link, and with it its streams.
@@ -136,13 +162,13 @@ impl Link {
 
     fn room(
         &self,
-        request: &Request<RelayBody>,
+        head: &Request<()>,
     ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), OpenError> {
         if self.is_overloaded() {
             return Err(OpenError::Overloaded);
         }
         let place = self.places.stream().map_err(|_| OpenError::Full)?;
-        let head = self.places.head(Some(request.uri()), request.headers());
+        let head = self.places.head(Some(head.uri()), head.headers());
         Ok((place, head.map_err(|_| OpenError::Heads)?))
     }
 
@@ -153,50 +179,99 @@ impl Link {
     pub(crate) async fn open(
         &self,
         permit: &Permit,
-        request: Request<RelayBody>,
+        head: &Request<()>,
+        body: RelayBody,
         body_over_http2: bool,
-    ) -> Result<(Response<Incoming>, Slot), Refused> {
+    ) -> Result<(Response<H2Received>, Slot), Refused> {
         debug_assert_eq!(
             permit.cluster().name,
             self.cluster,
             "a permit opens only its own cluster's links"
         );
         let failed = Refused::Failed;
-        let (place, head) = match self.room(&request) {
-            Ok(room) => room,
-            Err(error) => return Err(Refused::NoRoom(Box::new(request), error)),
-        };
-        let (parts, body) = request.into_parts();
-        let stalls = &self.places.stalls;
-        let (body, upload) = stalls.outbound(body, held_of_request(body_over_http2));
-        let mut slot = Slot::new(upload, &self.places, place, head);
-        let mut sender = self.sender.clone();
-        let sent = tokio::select! {
-            sent = sender.try_send_request(Request::from_parts(parts, body)) => sent,
+        let Sent { answer, mut slot } = self.send(head, body, body_over_http2).await?;
+        let answered = tokio::select! {
+            answered = answer => answered,
             reason = slot.upload_cut() => return Err(failed(OpenError::Stalled(reason))),
         };
-        match sent {
+        match answered {
             Ok(response) => {
                 slot.answered(&self.places, response.headers())
                     .map_err(|_| failed(OpenError::AnswersHead))?;
-                Ok((response, slot))
+                let (parts, stream) = response.into_parts();
+                let body = H2Received::new(stream, &parts.headers);
+                Ok((Response::from_parts(parts, body), slot))
             }
-            Err(mut error) => Err(match error.take_message() {
-                Some(request) => match slot.take_back() {
-                    Ok(body) => Refused::NotSent(Box::new(request.map(|_| body))),
-                    Err(reason) => failed(OpenError::Stalled(reason)),
-                },
-                None => {
-                    let broken = OpenError::Broken(error_chain(error.error()));
-                    // h2 sends its answer to the ping by which a client that said goodbye
-                    // waits for late requests ahead of them.
-                    if is_goodbye(error.error()) {
-                        Refused::NotTaken(broken)
-                    } else {
-                        failed(broken)
-                    }
-                }
-            }),
+            Err(error) => {
+                let broken = OpenError::Broken(error_chain(&error));
+                // h2 sends its answer to the ping by which a client that said goodbye
+                // waits for late requests ahead of them.
+                Err(if is_goodbye(&error) {
+                    Refused::NotTaken(broken)
+                } else {
+                    failed(broken)
+                })
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        head: &Request<()>,
+        body: RelayBody,
+        body_over_http2: bool,
+    ) -> Result<Sent, Refused> {
+        let (place, held_head) = match self.room(head) {
+            Ok(room) => room,
+            Err(error) => return Err(Refused::NoRoom(body, error)),
+        };
+        let is_whole = body.is_end_stream();
+        let mut request = head.clone();
+        framing::tell_length(request.headers_mut(), head.method(), &body);
+        let Opened { answer, upload } = match self.stream(request, is_whole).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                // It has ended, or its client has said goodbye: nothing goes over it
+                // any more.
+                tracing::debug!(%error, "no new stream");
+                self.draining.cancel();
+                return Err(Refused::NotSent(body));
+            }
+        };
+        let held = held_of_request(body_over_http2);
+        let (body, handle) = self.places.stalls.outbound(body, held);
+        if !is_whole {
+            self.spawner.spawn(upload.send(body));
+        }
+        let slot = Slot::new(handle, &self.places, place, held_head);
+        Ok(Sent { answer, slot })
+    }
+
+    /// Opens the stream on which the two ends talk; it counts among no others.
+    pub(super) async fn control_stream(
+        &self,
+        head: Request<()>,
+        body: RelayBody,
+    ) -> Result<H2Received, h2::Error> {
+        let Opened { answer, upload } = self.stream(head, false).await?;
+        self.spawner.spawn(upload.send(body));
+        let (parts, stream) = answer.await?.into_parts();
+        Ok(H2Received::new(stream, &parts.headers))
+    }
+
+    async fn stream(&self, head: Request<()>, is_whole: bool) -> Result<Opened, h2::Error> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (answer, stream) = sender.send_request(head, is_whole)?;
+        let upload = Upload { sender, stream };
+        Ok(Opened { answer, upload })
+    }
+}
+
+impl Upload {
+    async fn send(self, body: RelayBody) {
+        // Open when the client has a place for it: it may take few at once.
+        if self.sender.ready().await.is_ok() {
+            send_body(body, self.stream).await;
         }
     }
 }

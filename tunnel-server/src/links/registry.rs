@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_relay::RelayBody;
-use hyper::body::{Body, Incoming};
+use http_relay::{H2Received, RelayBody};
+use hyper::body::Body;
 use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -88,11 +88,11 @@ pub(crate) enum NoLink {
 }
 
 /// An answer, the place among the link's streams that it holds, and which link it is.
-type Opened = (Response<Incoming>, Slot, Arc<LinkName>);
+type Opened = (Response<H2Received>, Slot, Arc<LinkName>);
 
 enum NotOpened {
     NoLink {
-        request: Box<Request<RelayBody>>,
+        body: RelayBody,
         /// One may come soon.
         likely: bool,
     },
@@ -165,12 +165,14 @@ impl Registry {
             cluster: cluster.clone(),
             recently,
         };
-        let tried = self.try_links(permit, request, body_over_http2).await;
+        let (parts, body) = request.into_parts();
+        let head = Request::from_parts(parts, ());
+        let tried = self.try_links(permit, &head, body, body_over_http2).await;
         let mut unsent = match tried {
             Ok(opened) => return Ok(opened),
             Err(NotOpened::Failed(error)) => return Err(error.into()),
             Err(NotOpened::NoLink { likely: false, .. }) => return Err(missing(false)),
-            Err(NotOpened::NoLink { request, .. }) => request,
+            Err(NotOpened::NoLink { body, .. }) => body,
         };
         let missing = || missing(self.was_there(cluster));
         let Some(place) = self.arrivals.place(cluster) else {
@@ -181,10 +183,11 @@ impl Registry {
             let mut arrived = std::pin::pin!(place.arrived.notified());
             // Before another look, so that none that comes meanwhile is missed.
             arrived.as_mut().enable();
-            unsent = match self.try_links(permit, *unsent, body_over_http2).await {
+            let tried = self.try_links(permit, &head, unsent, body_over_http2);
+            unsent = match tried.await {
                 Ok(opened) => return Ok(opened),
                 Err(NotOpened::Failed(error)) => return Err(error.into()),
-                Err(NotOpened::NoLink { request, .. }) => request,
+                Err(NotOpened::NoLink { body, .. }) => body,
             };
             hold.waits.store(true, Ordering::Relaxed);
             tokio::select! {
@@ -199,33 +202,31 @@ impl Registry {
     async fn try_links(
         &self,
         permit: &Permit,
-        mut request: Request<RelayBody>,
+        head: &Request<()>,
+        mut body: RelayBody,
         body_over_http2: bool,
     ) -> Result<Opened, NotOpened> {
         let (links, likely) = self.candidates(&permit.cluster().name);
         let mut no_room = None;
         for link in &links {
-            let again = again(&request);
-            match link.open(permit, request, body_over_http2).await {
+            // One with a body is gone when it was sent.
+            let again = body.is_end_stream();
+            match link.open(permit, head, body, body_over_http2).await {
                 Ok((response, slot)) => return Ok((response, slot, link.name.clone())),
-                Err(Refused::NotSent(unsent)) => request = *unsent,
+                Err(Refused::NotSent(unsent)) => body = unsent,
                 Err(Refused::NoRoom(unsent, error)) => {
-                    request = *unsent;
+                    body = unsent;
                     no_room = Some(error);
                 }
-                Err(Refused::NotTaken(error)) => {
-                    request = again.ok_or(NotOpened::Failed(error))?;
-                }
+                Err(Refused::NotTaken(_)) if again => body = http_relay::body::empty(),
+                Err(Refused::NotTaken(error)) => return Err(NotOpened::Failed(error)),
                 Err(Refused::Failed(error)) => return Err(NotOpened::Failed(error)),
             }
         }
         if let Some(error) = no_room {
             return Err(NotOpened::Failed(error));
         }
-        Err(NotOpened::NoLink {
-            request: Box::new(request),
-            likely,
-        })
+        Err(NotOpened::NoLink { body, likely })
     }
 
     /// The cluster's links that are healthy, and whether another one is likely to come.
@@ -254,17 +255,6 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, Clusters> {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The same request once more: one with a body is gone when it was sent.
-fn again(request: &Request<RelayBody>) -> Option<Request<RelayBody>> {
-    request.body().is_end_stream().then(|| {
-        let mut again = Request::new(http_relay::body::empty());
-        *again.method_mut() = request.method().clone();
-        *again.uri_mut() = request.uri().clone();
-        *again.headers_mut() = request.headers().clone();
-        again
-    })
 }
 
 impl Drop for Registration {

@@ -100,12 +100,6 @@ impl Slot {
         async move { upload.cut().await }
     }
 
-    /// The body of a request that was not sent. It is not to be held here any more: it
-    /// would end with this slot, and whatever it goes over next with it.
-    pub(super) fn take_back(&self) -> Result<RelayBody, &'static str> {
-        self.upload.take_back()
-    }
-
     /// What tells whether the answer came to its end.
     pub(crate) fn receives(&mut self, received: Arc<Meter>) {
         self.received = Some(received);
@@ -130,14 +124,15 @@ impl Drop for Slot {
 }
 
 /// The cluster's answer, towards a caller who may not read it, until `end`. `told` is
-/// set to the reason before a cut drops it.
+/// set to the reason before a cut drops it; `guard` outlives the cut.
 pub(crate) fn hold_answer(
     stalls: &LinkStalls,
     body: RelayBody,
     end: impl Future<Output = &'static str> + Send + 'static,
     told: Arc<OnceLock<&'static str>>,
+    guard: impl Send + 'static,
 ) -> (RelayBody, StreamHandle) {
-    stalls.inbound(body, STREAM_WINDOW.into(), end, told)
+    stalls.inbound(body, STREAM_WINDOW.into(), end, told, guard)
 }
 
 /// What a caller may make us hold of a request's body.
