@@ -79,3 +79,46 @@ impl Body for H2Received {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use h2::Reason;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::h2_pair::{head, stream};
+
+    #[tokio::test(flavor = "local")]
+    async fn a_reset_is_no_end_whatever_its_reason() {
+        for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+            let (caller, mut called) = stream().await;
+            let mut answer = called.respond.send_response(head(HeaderMap::new()), false);
+            let answer = answer.as_mut().unwrap();
+            answer.send_data(Bytes::from_static(b"x"), false).unwrap();
+            let (parts, body) = caller.answer.await.unwrap().into_parts();
+            let mut body = H2Received::new(body, &parts.headers);
+            let first = body.frame().await.unwrap().unwrap();
+            assert_eq!(first.into_data().unwrap(), "x");
+            answer.send_reset(reason);
+            let error = body.frame().await.unwrap().unwrap_err();
+            assert_eq!(error.reason(), Some(reason));
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn its_length_is_what_is_left() {
+        let (caller, mut called) = stream().await;
+        let length = [(CONTENT_LENGTH, HeaderValue::from_static("3"))];
+        let head = head(HeaderMap::from_iter(length));
+        let mut answer = called.respond.send_response(head, false).unwrap();
+        let (parts, body) = caller.answer.await.unwrap().into_parts();
+        let mut body = H2Received::new(body, &parts.headers);
+        for (data, left) in [("a", 2), ("bc", 0)] {
+            answer.send_data(data.into(), data == "bc").unwrap();
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), data);
+            assert_eq!(body.size_hint().exact(), Some(left));
+        }
+        assert!(body.is_end_stream());
+    }
+}

@@ -82,3 +82,88 @@ async fn room(stream: &mut SendStream<Bytes>, length: usize) -> Result<(), h2::E
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http_body_util::BodyExt;
+    use tokio::task::spawn_local;
+
+    use super::*;
+    use crate::body::pass;
+    use crate::body_channel::channel;
+    use crate::h2_pair::stream;
+    use crate::{H2Received, RelayError};
+
+    #[tokio::test(flavor = "local")]
+    async fn all_of_a_body_arrives_with_its_trailers() {
+        let (caller, called) = stream().await;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x", http::HeaderValue::from_static("y"));
+        let (writer, body) = channel();
+        let sent = trailers.clone();
+        let body = body.with_trailers(async move { Some(Ok(sent)) });
+        spawn_local(send_body(pass(body), caller.upload));
+        let written = async {
+            for piece in 0..64_u8 {
+                writer.send(vec![piece; 64 * 1024].into()).await.unwrap();
+            }
+            writer.finish().await.unwrap();
+        };
+        let received = H2Received::new(called.upload, &HeaderMap::new());
+        let ((), received) = tokio::join!(written, received.collect());
+        let received = received.unwrap();
+        assert_eq!(received.trailers(), Some(&trailers));
+        let bytes = received.to_bytes();
+        assert_eq!(bytes.len(), 64 * 64 * 1024);
+        assert!(
+            bytes
+                .chunks(64 * 1024)
+                .zip(0..64_u8)
+                .all(|(piece, number)| piece[0] == number)
+        );
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_body_that_fails_is_a_reset_that_nobody_takes_for_an_end() {
+        let (caller, called) = stream().await;
+        let (writer, body) = channel();
+        spawn_local(send_body(pass(body), caller.upload));
+        writer.send(Bytes::from_static(b"x")).await.unwrap();
+        writer.cut(RelayError::Ended("revoked")).await;
+        let received = H2Received::new(called.upload, &HeaderMap::new());
+        let error = received.collect().await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_peer_that_wants_no_more_ends_it() {
+        let (caller, mut called) = stream().await;
+        let (writer, body) = channel();
+        spawn_local(send_body(pass(body), caller.upload));
+        writer.send(Bytes::from_static(b"x")).await.unwrap();
+        called.respond.send_reset(Reason::NO_ERROR);
+        writer.closed().await;
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_stream_that_is_full_is_not_asked_for_more() {
+        let (caller, called) = stream().await;
+        let (writer, body) = channel();
+        spawn_local(send_body(pass(body), caller.upload));
+        let mut sent = 0;
+        let piece = Bytes::from(vec![0; 16 * 1024]);
+        // The window of HTTP/2's own default is 64 KiB.
+        let full = async {
+            loop {
+                writer.send(piece.clone()).await.unwrap();
+                sent += piece.len();
+            }
+        };
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(200), full);
+        assert!(waits.await.is_err());
+        assert!(sent < 256 * 1024, "{sent}");
+        drop(called);
+        writer.closed().await;
+    }
+}

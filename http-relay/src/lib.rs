@@ -26,6 +26,8 @@ pub mod control_pings;
 mod directions;
 pub mod framing;
 pub mod h2_error;
+#[cfg(test)]
+mod h2_pair;
 pub mod h2_received;
 pub mod h2_send;
 pub mod headers;

@@ -83,6 +83,15 @@ pub fn text(text: &str) -> String {
     cut(&shown, SHORT)
 }
 
+/// As [`text`], of one that is not needed otherwise.
+#[must_use]
+pub fn owned(owned: String) -> String {
+    match owned.len() <= SHORT && !tokens::is_in(&owned) {
+        true => owned,
+        false => text(&owned),
+    }
+}
+
 /// A request's id, which whoever was before us may have made up; `-` if it has none.
 #[must_use]
 pub fn id(id: Option<&HeaderValue>) -> String {

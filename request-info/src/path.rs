@@ -39,6 +39,18 @@ pub struct ApiPath<'a> {
 /// Where a proxy to something of its own begins, as the count of segments before.
 const SERVICE_OR_POD: usize = 7;
 
+/// Bytes that stand for themselves, and separate nothing.
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        let at = byte as usize;
+        table[at] = byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'/');
+        byte += 1;
+    }
+    table
+};
+
 impl<'a> ApiPath<'a> {
     /// Reads the path of a request target, without its query.
     ///
@@ -55,7 +67,15 @@ impl<'a> ApiPath<'a> {
         }
         let mut segments = Vec::new();
         for segment in raw.split('/') {
-            let decoded = decode(segment)?;
+            let decoded = match segment {
+                "" | "." | ".." => Cow::Borrowed(segment.as_bytes()),
+                // Nearly all: there is nothing to decode, and nothing to look for.
+                _ if segment.bytes().all(|byte| IN_NAMES[usize::from(byte)]) => {
+                    segments.push(Cow::Borrowed(segment.as_bytes()));
+                    continue;
+                }
+                _ => decode(segment)?,
+            };
             if !leads_elsewhere(&segments) {
                 must_be_plain(&decoded)?;
             }

@@ -212,7 +212,7 @@ impl Stream {
 
 /// Sees to a body from outside; one without data needs nothing.
 #[derive(Clone, Debug)]
-pub struct StreamHandle(Option<Arc<Stream>>);
+pub struct StreamHandle(pub(super) Option<Arc<Stream>>);
 
 impl StreamHandle {
     pub(super) fn new(stream: Arc<Stream>) -> Self {

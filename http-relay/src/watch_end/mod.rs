@@ -42,8 +42,11 @@ pin_project_lite::pin_project! {
 /// Whether a request asks for a watch, as the API server reads it.
 #[must_use]
 pub fn is_asked_for(method: &Method, uri: &Uri) -> bool {
-    RequestInfo::read(method.as_str(), uri.path(), uri.query())
-        .is_ok_and(|info| info.verb == "watch")
+    // Few do, and none without the word, be it escaped.
+    let may_ask = |text: &str| text.contains("watch") || text.contains('%');
+    (may_ask(uri.path()) || uri.query().is_some_and(may_ask))
+        && RequestInfo::read(method.as_str(), uri.path(), uri.query())
+            .is_ok_and(|info| info.verb == "watch")
 }
 
 /// Ends a watch when it is `due`; see [`not_too_young`].

@@ -112,19 +112,26 @@ pub(super) struct UnwrittenLine<'a> {
     pub(super) requests: u64,
 }
 
-/// RFC 3339 in UTC, always with milliseconds, so that lines sort as texts.
+/// RFC 3339 in UTC, always with milliseconds, so that lines sort as texts. By hand, as
+/// each line has one.
 pub(super) fn written(time: OffsetDateTime) -> String {
     let (date, clock) = (time.date(), time.time());
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        clock.hour(),
-        clock.minute(),
-        clock.second(),
-        clock.millisecond()
-    )
+    let mut text = String::with_capacity("2030-01-31T23:59:59.999Z".len());
+    let mut put = |number: u32, width: u32, end: char| {
+        for place in (0..width).rev() {
+            let digit = number / 10_u32.pow(place) % 10;
+            text.extend(char::from_digit(digit, 10));
+        }
+        text.push(end);
+    };
+    put(date.year().unsigned_abs(), 4, '-');
+    put(u8::from(date.month()).into(), 2, '-');
+    put(date.day().into(), 2, 'T');
+    put(clock.hour().into(), 2, ':');
+    put(clock.minute().into(), 2, ':');
+    put(clock.second().into(), 2, '.');
+    put(clock.millisecond().into(), 3, 'Z');
+    text
 }
 
 #[cfg(test)]

@@ -260,14 +260,14 @@ fn masked(info: RequestInfo) -> (String, Resource) {
         name,
     } = info.resource.unwrap_or_default();
     let resource = Resource {
-        group: mask::text(&group),
-        version: mask::text(&version),
-        resource: mask::text(&resource),
-        subresource: mask::text(&subresource),
-        namespace: mask::text(&namespace),
-        name: mask::text(&name),
+        group: mask::owned(group),
+        version: mask::owned(version),
+        resource: mask::owned(resource),
+        subresource: mask::owned(subresource),
+        namespace: mask::owned(namespace),
+        name: mask::owned(name),
     };
-    (mask::text(&info.verb), resource)
+    (mask::owned(info.verb), resource)
 }
 
 impl RequestEvent {

@@ -2,32 +2,28 @@
 //! revocation.
 
 use std::borrow::Cow;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use h2::client;
-use h2::{Ping, PingPong};
 use http_relay::body::error_chain;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use service_kit::metered::Metered;
 use service_kit::tasks::Tasks;
 use service_kit::websocket::{Role, bytes_in_messages};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
 use tunnel_protocol::carrier::Carrier;
 use tunnel_protocol::control::ServerMessage;
 use tunnel_protocol::handshake::Hello;
 use tunnel_protocol::limits::{
-    CONNECTION_WINDOW, FRAME, HANDSHAKE_TIMEOUT, LINK_HEADERS, PING_EVERY, PING_TIMEOUT,
-    STREAM_WINDOW,
+    CONNECTION_WINDOW, FRAME, HANDSHAKE_TIMEOUT, LINK_HEADERS, STREAM_WINDOW,
 };
 use tunnel_protocol::token::TokenHash;
 
 use super::control;
+use super::driver::drive;
 use super::handshake::{LinksPlace, Turn};
 use super::link::{Link, LinkName};
 use super::wear::Wear;
@@ -175,43 +171,6 @@ async fn serve(
         reason = ordered_end => Ok(reason),
         () = tasks.ended() => Ok("the client has closed it"),
         () = shared.links_end.cancelled() => Ok("drained"),
-    }
-}
-
-/// Runs the connection until it ends: by itself, with the last stream after a goodbye of
-/// the client's, or as a ping of HTTP/2's is not answered, which is for clients that do
-/// not answer those of the control stream.
-async fn drive<T>(mut connection: client::Connection<T, Bytes>, link: Arc<Link>)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    let pings = connection.ping_pong();
-    let silent = async {
-        match pings {
-            Some(pings) => until_silent(pings).await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        ended = connection => if let Err(error) = ended {
-            tracing::info!(error = error_chain(&error), "the connection broke");
-        },
-        () = silent => link.close("a ping was not answered"),
-    }
-    link.draining.cancel();
-}
-
-async fn until_silent(mut pings: PingPong) {
-    let mut due = interval(rand::random_range(PING_EVERY));
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        due.tick().await;
-        match timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
-            // The connection's end is told by itself.
-            Ok(Err(_)) => pending().await,
-            Err(_) => return,
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod arrivals;
 mod carrier;
 mod control;
+mod driver;
 mod handshake;
 mod keeper;
 mod link;

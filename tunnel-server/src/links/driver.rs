@@ -1,0 +1,76 @@
+//! Runs a link's HTTP/2 until the connection ends.
+
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::client::Connection;
+use h2::{Ping, PingPong};
+use http_relay::body::error_chain;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tunnel_protocol::limits::{PING_EVERY, PING_TIMEOUT};
+
+use super::link::Link;
+
+/// Runs the connection until it ends: by itself, with the last stream after a goodbye of
+/// the client's, or as a ping of HTTP/2's is not answered, which is for clients that do
+/// not answer those of the control stream.
+pub(super) async fn drive<T>(mut connection: Connection<T, Bytes>, link: Arc<Link>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let pings = connection.ping_pong();
+    let silent = async {
+        match pings {
+            Some(pings) => until_silent(pings).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        ended = gathered(connection, &link) => if let Err(error) = ended {
+            tracing::info!(error = error_chain(&error), "the connection broke");
+        },
+        () = silent => link.close("a ping was not answered"),
+    }
+    link.draining.cancel();
+}
+
+/// Where several streams are open, whoever is ready to send does so before the connection
+/// writes: one write takes all. A task that is woken runs next, before others that are
+/// ready, so that each request would be written alone.
+async fn gathered<T>(mut connection: Connection<T, Bytes>, link: &Link) -> Result<(), h2::Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let mut is_woken = false;
+        let ended = poll_fn(|cx| match std::mem::replace(&mut is_woken, true) {
+            false => Pin::new(&mut connection).poll(cx).map(Some),
+            true => Poll::Ready(None),
+        });
+        if let Some(ended) = ended.await {
+            return ended;
+        }
+        if link.open_streams() > 1 {
+            yield_now().await;
+        }
+    }
+}
+
+async fn until_silent(mut pings: PingPong) {
+    let mut due = interval(rand::random_range(PING_EVERY));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        match timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection's end is told by itself.
+            Ok(Err(_)) => pending().await,
+            Err(_) => return,
+        }
+    }
+}
