@@ -9,6 +9,9 @@ use service_kit::{exit, private_process, runtime, shutdown, telemetry, tls};
 use tunnel_server::cli::{Cli, Command, RunArgs, check_config, new_token};
 use tunnel_server::{Config, Server};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::code(start())
 }
