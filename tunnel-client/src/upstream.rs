@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_relay::body::error_chain;
 use http_relay::{RelayBody, framing};
@@ -104,8 +104,11 @@ impl Upstream {
 
 /// What an origin server is asked for.
 fn target(uri: &Uri) -> Uri {
-    let path = uri.path_and_query().cloned();
-    path.unwrap_or(PathAndQuery::from_static("/")).into()
+    match uri.path_and_query() {
+        Some(path) if path != "/" => path.clone().into(),
+        // Also where it is empty: alone it would be written so.
+        _ => Uri::from_static("/"),
+    }
 }
 
 async fn dial(to: Authority) -> io::Result<TcpStream> {
@@ -128,4 +131,29 @@ fn wants_the_secret(response: &Response<Answer>) -> bool {
     let code = response.headers().get(ERROR);
     response.status() == StatusCode::UNAUTHORIZED
         && code.is_some_and(|code| code == Failure::SidecarSecret.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::uri::{PathAndQuery, Scheme};
+
+    use super::*;
+
+    #[test]
+    fn a_target_is_never_empty() {
+        for (path, expected) in [
+            ("", "/"),
+            ("/", "/"),
+            ("?x", "/?x"),
+            ("/a?b", "/a?b"),
+            ("*", "*"),
+        ] {
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some(Scheme::HTTP);
+            parts.authority = Some(Authority::from_static("localhost"));
+            parts.path_and_query = PathAndQuery::try_from(path).ok();
+            let uri = Uri::from_parts(parts).unwrap();
+            assert_eq!(target(&uri).to_string(), expected, "{path:?}");
+        }
+    }
 }
