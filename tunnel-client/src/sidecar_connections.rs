@@ -168,8 +168,8 @@ impl Idle {
     fn take(&self) -> Option<SendRequest<RelayBody>> {
         let mut kept = self.lock();
         for at in (0..kept.len()).rev() {
-            let sender = &kept.get(at)?.sender;
-            if sender.is_closed() {
+            let Kept { sender, since } = kept.get(at)?;
+            if sender.is_closed() || since.elapsed() >= IDLE {
                 kept.remove(at);
             } else if sender.is_ready() {
                 return Some(kept.remove(at).sender);
@@ -206,8 +206,8 @@ impl Body for Answer {
         let frame = ready!(this.body.as_mut().poll_frame(cx));
         match &frame {
             Some(Err(_)) => drop(this.held.take()),
-            // Whoever sees that it has ended does not ask once more.
-            Some(Ok(_)) if !this.body.is_end_stream() => {}
+            // Nobody asks once more who sees that it has ended, or behind trailers.
+            Some(Ok(frame)) if frame.is_data() && !this.body.is_end_stream() => {}
             Some(Ok(_)) | None => give_back(this.held),
         }
         Poll::Ready(frame)

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -28,6 +28,8 @@ pub(super) struct Gauge {
     small: AtomicI64,
     limit: AtomicI64,
     reader: Mutex<Option<Waker>>,
+    /// How often something was read.
+    reads: AtomicU64,
 }
 
 impl Default for Gauge {
@@ -36,6 +38,7 @@ impl Default for Gauge {
             small: AtomicI64::new(0),
             limit: AtomicI64::new(MANY),
             reader: Mutex::default(),
+            reads: AtomicU64::new(0),
         }
     }
 }
@@ -54,6 +57,10 @@ impl Gauge {
                 .small
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         }
+    }
+
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     fn small(&self) -> i64 {
@@ -137,7 +144,10 @@ impl<T: AsyncRead> AsyncRead for Gauged<T> {
         let before = buf.filled().len();
         let read = this.inner.poll_read(cx, buf);
         let bytes = buf.filled().get(before..).unwrap_or_default();
-        gauge.received(this.frames.small_in(bytes));
+        if !bytes.is_empty() {
+            gauge.reads.fetch_add(1, Ordering::Relaxed);
+            gauge.received(this.frames.small_in(bytes));
+        }
         read
     }
 }

@@ -161,6 +161,12 @@ impl LinkStalls {
         self.0.full.load(Ordering::Relaxed) || self.0.process.full.load(Ordering::Relaxed)
     }
 
+    /// How often something has come over the link.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.0.gauge.reads()
+    }
+
     /// Counts the frames that come over the link, after a preface of so many bytes.
     #[must_use]
     pub fn gauge<T>(&self, connection: T, preface: usize) -> Gauged<T> {

@@ -18,6 +18,9 @@ const BATCH: usize = 64 * 1024;
 /// writes it alone, cost a sixth of the server's processor time, and the request that woke
 /// it as much again. It is also what a process that is killed loses more.
 const GATHER: Duration = Duration::from_millis(5);
+/// Where more wait, there is nothing to gather: else so many bytes in that time were all
+/// that is ever written.
+const FEW: usize = 32;
 /// Between two attempts to write what could not be written.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
@@ -58,7 +61,7 @@ impl Writer {
     fn run(mut self) {
         while let Some(first) = self.entries.blocking_recv() {
             let mut goes_on = self.take(first);
-            if goes_on {
+            if goes_on && self.entries.len() < FEW {
                 thread::sleep(GATHER);
             }
             while goes_on && self.batch.len() < BATCH {

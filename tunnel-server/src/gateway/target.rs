@@ -91,7 +91,7 @@ impl Target {
             return Err(TargetError::Malformed("the path has bytes above ASCII"));
         }
         match (owner, whole.path()) {
-            (HostOwner::Cluster(name), _) => cluster(name, whole.clone(), false),
+            (HostOwner::Cluster(name), _) => cluster(name, from_the_root(whole)?, false),
             (HostOwner::Server, HANDSHAKE_PATH) => Ok(Self::Handshake),
             (HostOwner::Server, "/") => Ok(Self::Front),
             (HostOwner::Server, path) => match path.strip_prefix(CLUSTERS) {
@@ -100,6 +100,15 @@ impl Target {
             },
         }
     }
+}
+
+/// An absolute URL without a path may have a query, which alone is no target.
+fn from_the_root(whole: &PathAndQuery) -> Result<PathAndQuery, TargetError> {
+    if whole.as_str().starts_with('/') {
+        return Ok(whole.clone());
+    }
+    PathAndQuery::try_from(format!("/{whole}"))
+        .map_err(|_| TargetError::Malformed("the target is not a path"))
 }
 
 /// `<cluster>`, `<cluster>/` or `<cluster>/<path>`.

@@ -26,7 +26,7 @@ where
     let pings = connection.ping_pong();
     let silent = async {
         match pings {
-            Some(pings) => until_silent(pings).await,
+            Some(pings) => until_silent(pings, || link.reads()).await,
             None => pending().await,
         }
     };
@@ -61,16 +61,23 @@ where
     }
 }
 
-async fn until_silent(mut pings: PingPong) {
+/// Until a ping is not answered and nothing else comes, either: the answer may stand behind
+/// much that is on its way.
+async fn until_silent(mut pings: PingPong, reads: impl Fn() -> u64) {
     let mut due = interval(rand::random_range(PING_EVERY));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        match timeout(PING_TIMEOUT, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
-            // The connection's end is told by itself.
-            Ok(Err(_)) => pending().await,
-            Err(_) => return,
+        let mut pong = std::pin::pin!(pings.ping(Ping::opaque()));
+        loop {
+            let before = reads();
+            match timeout(PING_TIMEOUT, pong.as_mut()).await {
+                Ok(Ok(_)) => break,
+                // The connection's end is told by itself.
+                Ok(Err(_)) => pending().await,
+                Err(_) if reads() == before => return,
+                Err(_) => {}
+            }
         }
     }
 }

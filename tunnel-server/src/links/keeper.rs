@@ -18,7 +18,7 @@ use tunnel_protocol::carrier::Carrier;
 use tunnel_protocol::control::ServerMessage;
 use tunnel_protocol::handshake::Hello;
 use tunnel_protocol::limits::{
-    CONNECTION_WINDOW, FRAME, HANDSHAKE_TIMEOUT, LINK_HEADERS, STREAM_WINDOW,
+    CONNECTION_WINDOW, FRAME, HANDSHAKE_TIMEOUT, LINK_HEADERS, OPEN_STREAMS, STREAM_WINDOW,
 };
 use tunnel_protocol::token::TokenHash;
 
@@ -38,8 +38,9 @@ const LOCAL_ERRORS: usize = 1_000_000;
 /// Streams that were reset on our side and are remembered for a second; frames of others
 /// count as such errors. h2's own 50 are forgotten as soon as callers cancel in a crowd.
 const REMEMBERED: usize = 20_000;
-/// Streams that may be opened before the client has said how many it takes.
-const AT_FIRST: usize = 100;
+/// Streams that may be opened before the client has said how many it takes: ours takes
+/// more, and many may wait for its link. One is the control stream.
+const AT_FIRST: usize = OPEN_STREAMS + 1;
 /// What may wait of a stream's body until it is written, bytes.
 const SEND_BUFFER: usize = 1024 * 1024;
 /// For a client that only looks whether a link would live.

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
-use tunnel_protocol::limits::{LINK_HEADS, OPEN_STREAMS};
+use tunnel_protocol::limits::LINK_HEADS;
 
 use super::slot::{Places, Slot, held_of_request};
 use super::wear::Wear;
@@ -59,7 +59,7 @@ pub(crate) struct Link {
 /// Why a stream was not opened, or gave no answer.
 #[derive(Debug, Error)]
 pub(crate) enum OpenError {
-    #[error("the link has {OPEN_STREAMS} open streams")]
+    #[error("the link has as many open streams as it may, or as its client takes")]
     Full,
     #[error("the heads of the link's open requests and answers hold {LINK_HEADS} bytes")]
     Heads,
@@ -81,18 +81,6 @@ pub(crate) enum Refused {
     /// It was sent, and the client says that it has not looked at it.
     NotTaken(OpenError),
     Failed(OpenError),
-}
-
-/// A stream whose head is on its way.
-struct Opened {
-    answer: ResponseFuture,
-    upload: Upload,
-}
-
-/// The half that a body is sent on.
-struct Upload {
-    sender: SendRequest<Bytes>,
-    stream: SendStream<Bytes>,
 }
 
 /// A request's stream, with what it takes of the link.
@@ -155,6 +143,11 @@ impl Link {
         self.places.wear.is_out()
     }
 
+    /// How often something has come from the client.
+    pub(super) fn reads(&self) -> u64 {
+        self.places.stalls.reads()
+    }
+
     /// Whether it takes no new streams, as those that stand still hold too much.
     pub(crate) fn is_overloaded(&self) -> bool {
         self.places.stalls.is_full()
@@ -166,6 +159,11 @@ impl Link {
     ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), OpenError> {
         if self.is_overloaded() {
             return Err(OpenError::Overloaded);
+        }
+        // What the client does not take now would wait in h2, and there its caller's going
+        // away would not end it. One is the control stream.
+        if self.places.open_streams() + 1 >= self.sender.current_max_send_streams() {
+            return Err(OpenError::Full);
         }
         let place = self.places.stream().map_err(|_| OpenError::Full)?;
         let head = self.places.head(Some(head.uri()), head.headers());
@@ -228,20 +226,25 @@ impl Link {
         let is_whole = body.is_end_stream();
         let mut request = head.clone();
         framing::tell_length(request.headers_mut(), head.method(), &body);
-        let Opened { answer, upload } = match self.stream(request, is_whole).await {
+        let (answer, upload) = match self.stream(request, is_whole).await {
             Ok(opened) => opened,
-            Err(error) => {
+            Err(error) if error.is_io() || error.is_go_away() => {
                 // It has ended, or its client has said goodbye: nothing goes over it
                 // any more.
                 tracing::debug!(%error, "no new stream");
                 self.draining.cancel();
                 return Err(Refused::NotSent(body));
             }
+            // It is the request's, and would be so on any link.
+            Err(error) => {
+                let broken = OpenError::Broken(error_chain(&error));
+                return Err(Refused::Failed(broken));
+            }
         };
         let held = held_of_request(body_over_http2);
         let (body, handle) = self.places.stalls.outbound(body, held);
         if !is_whole {
-            self.spawner.spawn(upload.send(body));
+            self.spawner.spawn(send_body(body, upload));
         }
         let slot = Slot::new(handle, &self.places, place, held_head);
         Ok(Sent { answer, slot })
@@ -253,25 +256,19 @@ impl Link {
         head: Request<()>,
         body: RelayBody,
     ) -> Result<H2Received, h2::Error> {
-        let Opened { answer, upload } = self.stream(head, false).await?;
-        self.spawner.spawn(upload.send(body));
+        let (answer, upload) = self.stream(head, false).await?;
+        self.spawner.spawn(send_body(body, upload));
         let (parts, stream) = answer.await?.into_parts();
         Ok(H2Received::new(stream, &parts.headers))
     }
 
-    async fn stream(&self, head: Request<()>, is_whole: bool) -> Result<Opened, h2::Error> {
+    /// Sends a head; gives what the answer comes by and what the body is sent on.
+    async fn stream(
+        &self,
+        head: Request<()>,
+        is_whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         let mut sender = self.sender.clone().ready().await?;
-        let (answer, stream) = sender.send_request(head, is_whole)?;
-        let upload = Upload { sender, stream };
-        Ok(Opened { answer, upload })
-    }
-}
-
-impl Upload {
-    async fn send(self, body: RelayBody) {
-        // Open when the client has a place for it: it may take few at once.
-        if self.sender.ready().await.is_ok() {
-            send_body(body, self.stream).await;
-        }
+        sender.send_request(head, is_whole)
     }
 }
