@@ -102,13 +102,14 @@ impl Target {
     }
 }
 
-/// An absolute URL without a path may have a query, which alone is no target.
+/// An absolute URL may have no path: what is empty, or a query alone, is no target.
 fn from_the_root(whole: &PathAndQuery) -> Result<PathAndQuery, TargetError> {
-    if whole.as_str().starts_with('/') {
-        return Ok(whole.clone());
+    match (whole.path(), whole.query()) {
+        ("/", None) => Ok(PathAndQuery::from_static("/")),
+        ("/", Some(query)) => PathAndQuery::try_from(format!("/?{query}"))
+            .map_err(|_| TargetError::Malformed("the target is not a path")),
+        _ => Ok(whole.clone()),
     }
-    PathAndQuery::try_from(format!("/{whole}"))
-        .map_err(|_| TargetError::Malformed("the target is not a path"))
 }
 
 /// `<cluster>`, `<cluster>/` or `<cluster>/<path>`.
