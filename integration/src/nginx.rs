@@ -45,7 +45,7 @@ impl Nginx {
         std::fs::write(
             folder.path().join("nginx.conf"),
             format!(
-                "daemon off; pid nginx.pid; error_log stderr; worker_processes 1;\n\
+                "daemon off; master_process off; pid nginx.pid; error_log stderr; worker_processes 1;\n\
                  events {{}}\n\
                  http {{\n\
                  access_log off; client_body_temp_path body; proxy_temp_path proxy;\n\
