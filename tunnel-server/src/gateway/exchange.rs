@@ -1,9 +1,11 @@
 //! The exchange over a link: one request out, one answer back, or a switch of
 //! protocols. Everything streams.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use http::header::{HOST, HeaderName};
 use http::uri::{Authority, Scheme};
@@ -80,12 +82,16 @@ pub(crate) async fn run(
     target: &ClusterTarget,
     record: &mut Record,
 ) -> Result<Answer, GatewayError> {
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let version = parts.version;
     let callers_side = parts.extensions.remove::<OnUpgrade>();
     framing::take(&mut parts.headers)?;
     let mut revoked = Box::pin(permit.clone().revoked());
     let mut stop = None;
+    let is_empty = match asked {
+        Some(_) => false,
+        None => has_none(&mut body, shared.response_timeout).await?,
+    };
     let (link_request, switch) = match asked.zip(callers_side) {
         Some((protocol, callers_side)) => {
             let (writer, outgoing) = body_channel::channel();
@@ -100,7 +106,7 @@ pub(crate) async fn run(
                 Some((protocol, callers_side, writer)),
             )
         }
-        None if body.is_end_stream() => {
+        None if is_empty => {
             record.sent.finish();
             (link_request(parts, http_relay::body::empty(), target), None)
         }
@@ -215,6 +221,33 @@ pub(crate) async fn run(
             })
         }
     }
+}
+
+/// Whether a request has no body. Over HTTP/2 one that says so may still be followed by
+/// one, which breaks the stream: until its end has come it goes nowhere, as the next hop
+/// takes its head for all of it. Trailers behind nothing are dropped.
+async fn has_none(body: &mut Incoming, limit: Duration) -> Result<bool, GatewayError> {
+    if body.is_end_stream() {
+        return Ok(true);
+    }
+    if body.size_hint().exact() != Some(0) {
+        return Ok(false);
+    }
+    // What it reads has no bytes: h2 ends a stream that has more than it said.
+    let end = async {
+        while !body.is_end_stream() {
+            let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+            match frame {
+                Some(Ok(_)) => {}
+                // hyper takes some resets for an end.
+                None if body.is_end_stream() => {}
+                Some(Err(_)) | None => return Err(GatewayError::Cut),
+            }
+        }
+        Ok(true)
+    };
+    let ended = timeout(limit, end).await;
+    ended.unwrap_or(Err(GatewayError::Timeout(limit)))
 }
 
 /// The answer's body as the caller gets it, until `end` cuts it.
