@@ -9,20 +9,11 @@ use h2::{Reason, SendStream};
 use http_body::{Body, Frame};
 
 use crate::RelayBody;
-use crate::stream_task::endable;
 
 /// Sends all of `body`, a piece whenever the peer has taken those before; a body that
 /// fails resets the stream, and a peer that wants no more ends it. To be run as a task:
-/// one that the body's [`StreamHandle`](crate::stall_budget::StreamHandle) can end.
-pub fn send_body(body: RelayBody, stream: SendStream<Bytes>) -> impl Future<Output = ()> {
-    let sending = endable(send(body, stream));
-    async {
-        // Ended or not: then whoever ended it knows why.
-        sending.await;
-    }
-}
-
-async fn send(mut body: RelayBody, mut stream: SendStream<Bytes>) {
+/// one that [knows its end](crate::stream_task), as the body's budget may have to end it.
+pub async fn send_body(mut body: RelayBody, mut stream: SendStream<Bytes>) {
     // Only fails where the stream has ended, whose other half tells why.
     drop(try_send(&mut body, &mut stream).await);
 }

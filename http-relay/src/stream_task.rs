@@ -51,23 +51,28 @@ impl TaskEnd {
 }
 
 pin_project_lite::pin_project! {
-    /// See [`endable`].
+    /// Runs a task until it ends or is ended, and gives nothing then. Not an `async fn`:
+    /// that would hold the task several times, as it was given to it, and as it runs.
     #[derive(Debug)]
     pub struct Endable<F> {
         #[pin]
-        task: TaskLocalFuture<TaskEnd, F>,
+        task: F,
         end: TaskEnd,
     }
 }
 
-/// Runs a task until it ends or is ended, and gives nothing then. Not an `async fn`: that
-/// would hold the task several times, as it was given to it, and as it runs.
-pub fn endable<F: Future>(task: F) -> Endable<F> {
-    let end = TaskEnd::default();
-    Endable {
-        task: end.known_to(task),
-        end,
+impl<F: Future> Endable<F> {
+    /// Until this end.
+    pub fn new(end: TaskEnd, task: F) -> Self {
+        Self { task, end }
     }
+}
+
+/// A task with an end that it knows.
+#[cfg(test)]
+pub(crate) fn endable<F: Future>(task: F) -> Endable<TaskLocalFuture<TaskEnd, F>> {
+    let end = TaskEnd::default();
+    Endable::new(end.clone(), end.known_to(task))
 }
 
 impl<F: Future> Future for Endable<F> {

@@ -14,6 +14,6 @@ where
     F::Output: Send,
 {
     fn execute(&self, task: F) {
-        self.0.start_stream_task(task);
+        self.0.spawn_stream_task(task);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_relay::stream_task::TaskEnd;
+use http_relay::stream_task::{Endable, TaskEnd};
 use slab::Slab;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -154,7 +154,7 @@ impl Spawner {
 
     /// Starts one that can be ended from where a body is made that it consumes; see
     /// [`http_relay::stream_task`].
-    pub(crate) fn start_stream_task<F>(&self, task: F)
+    pub fn spawn_stream_task<F>(&self, task: F)
     where
         F: Future + Send + 'static,
     {
@@ -178,7 +178,10 @@ impl Spawner {
         F: Future + Send + 'static,
     {
         let running = self.owned.enter(end.clone());
-        let task = Owned { task, end, running };
+        let task = Owned {
+            task: Endable::new(end, task),
+            running,
+        };
         match &self.runtime {
             Some(runtime) => drop(runtime.spawn(task)),
             None => drop(tokio::spawn(task)),
@@ -198,8 +201,7 @@ pin_project_lite::pin_project! {
     struct Owned<F> {
         // Dropped before it counts as ended.
         #[pin]
-        task: F,
-        end: TaskEnd,
+        task: Endable<F>,
         running: Running,
     }
 }
@@ -228,12 +230,7 @@ impl<F: Future> Future for Owned<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        match this.task.poll(context) {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending if this.end.poll(context) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
-        }
+        self.project().task.poll(context).map(drop)
     }
 }
 

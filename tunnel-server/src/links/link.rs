@@ -244,7 +244,7 @@ impl Link {
         let held = held_of_request(body_over_http2);
         let (body, handle) = self.places.stalls.outbound(body, held);
         if !is_whole {
-            self.spawner.spawn(send_body(body, upload));
+            self.spawner.spawn_stream_task(send_body(body, upload));
         }
         let slot = Slot::new(handle, &self.places, place, held_head);
         Ok(Sent { answer, slot })
@@ -257,7 +257,7 @@ impl Link {
         body: RelayBody,
     ) -> Result<H2Received, h2::Error> {
         let (answer, upload) = self.stream(head, false).await?;
-        self.spawner.spawn(send_body(body, upload));
+        self.spawner.spawn_stream_task(send_body(body, upload));
         let (parts, stream) = answer.await?.into_parts();
         Ok(H2Received::new(stream, &parts.headers))
     }
