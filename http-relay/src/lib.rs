@@ -8,6 +8,7 @@
 //!   error and never looks whole.
 //! - [`control_messages`] and [`control_pings`]: what the two ends of a link tell each
 //!   other, and whether the other one is there.
+//! - [`gathered_writes`]: what HTTP/2 has to say at a time is one write.
 //! - [`h2_received`] and [`h2_send`]: bodies on HTTP/2 streams without hyper;
 //!   [`h2_error`]: what HTTP/2 knows of a failure.
 //! - [`upgrade`], [`splice`] and [`join`]: connections that switch protocols.
@@ -25,6 +26,7 @@ pub mod control_messages;
 pub mod control_pings;
 mod directions;
 pub mod framing;
+pub mod gathered_writes;
 pub mod h2_error;
 #[cfg(test)]
 mod h2_pair;

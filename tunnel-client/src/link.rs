@@ -1,6 +1,7 @@
 //! One link: an HTTP/2 server on the connection that we dialled.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_relay::RelayBody;
 use http_relay::body::error_chain;
+use http_relay::gathered_writes::gather;
 use http_relay::stall_budget::LinkStalls;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -77,17 +79,23 @@ impl Link {
         let connection = Metered::new(connection, self.stats.traffic.clone());
         // The server's preface comes first.
         let connection = self.stalls.gauge(connection, PREFACE);
+        let (connection, mut writes) = gather(connection);
         let connection = TokioIo::new(connection);
         let mut connection =
             pin!(http2_settings(tasks.spawner()).serve_connection(connection, service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.goodbye.now.cancelled() => {
+        let mut goodbye = pin!(Some(self.goodbye.now.cancelled()));
+        let ended = poll_fn(|cx| {
+            if let Some(goodbye_now) = goodbye.as_mut().as_pin_mut()
+                && goodbye_now.poll(cx).is_ready()
+            {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                goodbye.set(None);
             }
-        };
-        match ended {
+            let ended = connection.as_mut().poll(cx);
+            writes.poll(cx);
+            ended
+        });
+        match ended.await {
             Ok(()) => "closed".to_owned(),
             Err(error) => error_chain(&error),
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::client::Connection;
 use h2::{Ping, PingPong};
 use http_relay::body::error_chain;
+use http_relay::gathered_writes::{GatheredWrites, SendGathered};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -19,8 +20,11 @@ use super::link::Link;
 /// Runs the connection until it ends: by itself, with the last stream after a goodbye of
 /// the client's, or as a ping of HTTP/2's is not answered, which is for clients that do
 /// not answer those of the control stream.
-pub(super) async fn drive<T>(mut connection: Connection<T, Bytes>, link: Arc<Link>)
-where
+pub(super) async fn drive<T>(
+    mut connection: Connection<GatheredWrites<T>, Bytes>,
+    writes: SendGathered<T>,
+    link: Arc<Link>,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let pings = connection.ping_pong();
@@ -31,7 +35,7 @@ where
         }
     };
     tokio::select! {
-        ended = gathered(connection, &link) => if let Err(error) = ended {
+        ended = gathered(connection, writes, &link) => if let Err(error) = ended {
             tracing::info!(error = error_chain(&error), "the connection broke");
         },
         () = silent => link.close("a ping was not answered"),
@@ -42,14 +46,22 @@ where
 /// Where several streams are open, whoever is ready to send does so before the connection
 /// writes: one write takes all. A task that is woken runs next, before others that are
 /// ready, so that each request would be written alone.
-async fn gathered<T>(mut connection: Connection<T, Bytes>, link: &Link) -> Result<(), h2::Error>
+async fn gathered<T>(
+    mut connection: Connection<GatheredWrites<T>, Bytes>,
+    mut writes: SendGathered<T>,
+    link: &Link,
+) -> Result<(), h2::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         let mut is_woken = false;
         let ended = poll_fn(|cx| match std::mem::replace(&mut is_woken, true) {
-            false => Pin::new(&mut connection).poll(cx).map(Some),
+            false => {
+                let ended = Pin::new(&mut connection).poll(cx).map(Some);
+                writes.poll(cx);
+                ended
+            }
             true => Poll::Ready(None),
         });
         if let Some(ended) = ended.await {

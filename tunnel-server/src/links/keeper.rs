@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use h2::client;
 use http_relay::body::error_chain;
+use http_relay::gathered_writes::gather;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use service_kit::metered::Metered;
@@ -120,6 +121,7 @@ async fn serve(
     };
     let connection = Metered::new(connection, traffic);
     let connection = stalls.gauge(connection, 0);
+    let (connection, writes) = gather(connection);
     let (sender, connection) = settings().handshake(connection).await?;
 
     let check = hello.check;
@@ -141,7 +143,9 @@ async fn serve(
     let _registration = (!check).then(|| shared.registry.register(link.clone()));
     let (speaker, listener) = control::open(link.clone(), turn);
     tasks.spawner().spawn(listener);
-    tasks.spawner().spawn(drive(connection, link.clone()));
+    tasks
+        .spawner()
+        .spawn(drive(connection, writes, link.clone()));
     let registered = ServerMessage::Registered {
         urls: shared.urls(&cluster.name),
         replica: shared.replica.clone(),
