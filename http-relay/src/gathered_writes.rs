@@ -212,7 +212,11 @@ mod tests {
     }
 
     async fn send<T: AsyncWrite + Unpin>(gathered: &mut SendGathered<T>) {
-        poll_fn(|cx| Poll::Ready(gathered.poll(cx))).await;
+        poll_fn(|cx| {
+            gathered.poll(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     #[tokio::test]

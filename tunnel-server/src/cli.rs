@@ -187,7 +187,7 @@ pub struct RunArgs {
     /// For tests: a link is replaced by another when so many of its streams were reset
     #[arg(long, hide = true, default_value_t = 250_000, value_name = "COUNT")]
     pub link_resets: usize,
-    /// Worker threads; 1 runs everything on one
+    /// Threads that serve, each its part of the links, and the callers of these; 1 runs everything on one
     #[arg(
         long,
         env = "TUNNEL_SERVER_WORKER_THREADS",

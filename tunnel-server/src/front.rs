@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use service_kit::held_read::HeldRead;
+use service_kit::workers::Movable;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use crate::listener::{Carrier, Secured};
 use crate::metrics::{Metrics, ProxyProtocolFault};
+use crate::placement::{Placed, Placement};
 use crate::proxy_protocol::{self, HeaderFault, ProxyProtocol};
 use crate::public_listener::Accepted;
 use crate::seldom::Seldom;
@@ -29,6 +31,9 @@ pub(crate) trait Front<S>: Send + Sync + 'static {
         stream: &mut S,
     ) -> Option<impl Future<Output = io::Result<Option<SocketAddr>>> + Send>;
 
+    /// Finds the thread that is to serve it.
+    fn place(&self, stream: S) -> impl Future<Output = io::Result<Placed<S>>> + Send;
+
     /// Makes TLS of it; it may be one that many share.
     fn secure(
         &self,
@@ -42,6 +47,7 @@ pub(crate) struct PublicFront {
     pub(crate) proxy_protocol: ProxyProtocol,
     /// Nothing where it was ended before.
     pub(crate) tls: Option<TlsHandshakes>,
+    pub(crate) placement: Placement,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) warnings: Seldom,
 }
@@ -59,6 +65,19 @@ impl Front<Accepted> for PublicFront {
             read.map_err(|fault| self.no_header(fault))
         };
         is_required.then_some(read)
+    }
+
+    async fn place(&self, accepted: Accepted) -> io::Result<Placed<Accepted>> {
+        let Some(thread) = self.placement.of(&accepted.stream).await else {
+            return Ok(Placed::Here(accepted));
+        };
+        let Accepted { stream, is_plain } = accepted;
+        let stream = stream.detach()?;
+        let attach = move || {
+            let stream = TcpStream::attach(stream)?;
+            Ok(Accepted { stream, is_plain })
+        };
+        Ok(Placed::There(thread.clone(), Box::new(attach)))
     }
 
     async fn secure(

@@ -29,6 +29,7 @@ use crate::front::Front;
 use crate::gateway;
 use crate::limits::{Connection, OpenConnection};
 use crate::metrics::UnprovedEnd;
+use crate::placement::Placed;
 use crate::shared::Shared;
 
 /// Protocols that the listener speaks, in order of preference.
@@ -104,11 +105,37 @@ pub(crate) async fn serve<S: Send + 'static, F: Front<S>>(
             None => return shared.metrics.connection_refused(),
         }
     };
+    let placed = tokio::select! {
+        placed = Box::pin(front.place(stream)) => placed,
+        () = connection.crowded_out() => return crowded_out(&shared, &address),
+    };
+    let there = move |stream| on_its_thread(shared, front, stream, connection, until);
+    match placed {
+        Ok(Placed::Here(stream)) => there(stream).await,
+        Ok(Placed::There(spawner, attach)) => spawner.spawn(async move {
+            match attach() {
+                Ok(stream) => there(stream).await,
+                Err(error) => tracing::warn!(peer = %address, %error, "cannot serve it"),
+            }
+        }),
+        Err(error) => tracing::warn!(peer = %address, %error, "cannot serve it"),
+    }
+}
+
+/// Serves one connection where it stays.
+async fn on_its_thread<S: Send + 'static, F: Front<S>>(
+    shared: Arc<Shared>,
+    front: Arc<F>,
+    stream: S,
+    connection: Connection,
+    until: Instant,
+) {
     let connection = Arc::new(connection);
+    let is_shared = connection.is_shared();
     let secured = Box::pin(async move { timeout_at(until, front.secure(stream, is_shared)).await });
     tokio::select! {
         () = speak(&shared, secured, &connection) => {}
-        () = connection.crowded_out() => crowded_out(&shared, &address),
+        () = connection.crowded_out() => crowded_out(&shared, &connection.address()),
     }
 }
 

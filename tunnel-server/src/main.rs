@@ -25,7 +25,7 @@ fn start() -> anyhow::Result<()> {
         Some(Command::Token(command)) => new_token(&command),
         None => {
             telemetry::init(&cli.run.log);
-            runtime::run(cli.run.worker_threads, run(cli.run))?
+            runtime::run(1, run(cli.run))?
         }
     }
 }

@@ -9,6 +9,7 @@ use service_kit::open_files;
 use service_kit::pulse::Pulse;
 use service_kit::tasks::Tasks;
 use service_kit::tls::{ReloadingCertificate, TlsError, server_config};
+use service_kit::workers::Workers;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -20,9 +21,10 @@ use crate::dev_certificate::{self, DevCertificateError};
 use crate::front::PublicFront;
 use crate::hosts::Hosts;
 use crate::limits::Limits;
-use crate::links::Handshakes;
+use crate::links::{Handshakes, Registry};
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::placement::Placement;
 use crate::plain_http;
 use crate::public_listener::PublicListener;
 use crate::seldom::Seldom;
@@ -49,7 +51,7 @@ pub enum BuildError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// A port is taken.
+    /// A port is taken, or the system gives no thread.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
 }
@@ -70,6 +72,7 @@ pub struct Server {
     admin_address: SocketAddr,
     tasks: Tasks,
     link_tasks: Tasks,
+    workers: Workers,
 }
 
 impl Server {
@@ -88,12 +91,6 @@ impl Server {
             None => None,
         };
         let metrics = Arc::new(Metrics::default());
-        let front = PublicFront {
-            proxy_protocol: settings.proxy_protocol,
-            tls,
-            metrics: metrics.clone(),
-            warnings: Seldom::default(),
-        };
         let audit = Audit::start(&config.audit, &metrics.audit)?;
         if let Some(address) = config.plain_http_listen {
             plain_http::warn_if_open(address, settings);
@@ -113,14 +110,30 @@ impl Server {
         }
         let connections = connections(config.connections);
         let limits = Limits::new(config.file.limits, connections, metrics.unproved());
+        let hosts = Hosts {
+            base: settings.base_domain.clone(),
+            extra,
+        };
+        let registry = Arc::<Registry>::default();
+        let workers = Workers::start(config.worker_threads)?;
+        let links = registry.clone();
+        let front = PublicFront {
+            proxy_protocol: settings.proxy_protocol,
+            tls,
+            placement: Placement::new(
+                &workers,
+                &tasks.spawner(),
+                hosts.clone(),
+                Box::new(move |cluster| links.thread_of(cluster)),
+            ),
+            metrics: metrics.clone(),
+            warnings: Seldom::default(),
+        };
         let shared = Shared {
             store: store.clone(),
-            registry: Arc::default(),
+            registry,
             audit,
-            hosts: Hosts {
-                base: settings.base_domain.clone(),
-                extra,
-            },
+            hosts,
             trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::new(limits),
             stalls: config.stalls.clone(),
@@ -154,6 +167,7 @@ impl Server {
             address,
             tasks,
             link_tasks,
+            workers,
             config,
         })
     }
@@ -179,6 +193,8 @@ impl Server {
 
     async fn serve(self, shutdown: impl Future<Output = ()>, pulse: Pulse) {
         let shared = self.shared;
+        // They end when all that runs on them has.
+        let _workers = self.workers;
         let plain_http = self.plain_http_address.map(tracing::field::display);
         tracing::info!(address = %self.address, plain_http, admin = %self.admin_address, replica = shared.replica, "serving");
         // What runs beside the connections, and ends last.

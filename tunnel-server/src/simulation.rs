@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::links::{Handshakes, Registry};
 use crate::listener::Secured;
 use crate::metrics::Metrics;
+use crate::placement::Placed;
 use crate::serving::Serving;
 use crate::shared::Shared;
 
@@ -150,6 +151,10 @@ where
         _: &mut S,
     ) -> Option<impl Future<Output = io::Result<Option<SocketAddr>>> + Send> {
         None::<Ready<_>>
+    }
+
+    fn place(&self, stream: S) -> impl Future<Output = io::Result<Placed<S>>> + Send {
+        ready(Ok(Placed::Here(stream)))
     }
 
     fn secure(&self, stream: S, _: bool) -> impl Future<Output = io::Result<Secured<S>>> + Send {

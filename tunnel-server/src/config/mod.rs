@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) shutdown_delay: Duration,
     pub(crate) prove_within: Duration,
     pub(crate) connections: u32,
+    pub(crate) worker_threads: usize,
     pub(crate) stalls: StallBudget,
 }
 
@@ -91,6 +92,7 @@ impl TryFrom<RunArgs> for Config {
             },
             drain: Duration::from_secs(args.drain_seconds),
             response_timeout: Duration::from_secs(args.response_timeout_seconds),
+            worker_threads: args.worker_threads,
             link_resets: args.link_resets,
             replicas: args.replicas,
             hold: Duration::from_secs(args.hold_seconds),

@@ -14,6 +14,7 @@ use http_relay::{H2Received, RelayBody, framing};
 use hyper::body::Body;
 use service_kit::tasks::Spawner;
 use thiserror::Error;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) name: Arc<LinkName>,
     pub(crate) cluster: ClusterName,
     pub(crate) generation: u64,
+    /// Whose thread runs it.
+    pub(crate) thread: Id,
     sender: SendRequest<Bytes>,
     /// Of the tasks that send the requests' bodies.
     spawner: Spawner,
@@ -103,6 +106,7 @@ impl Link {
             name: Arc::new(name),
             cluster,
             generation,
+            thread: Handle::current().id(),
             sender,
             spawner,
             places: Places::new(stalls, wear),

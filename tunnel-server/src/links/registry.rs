@@ -9,7 +9,9 @@ use http::{Request, Response};
 use http_relay::{H2Received, RelayBody};
 use hyper::body::Body;
 use prometheus_client::metrics::gauge::Gauge;
+use rand::seq::IteratorRandom;
 use thiserror::Error;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tunnel_protocol::ClusterName;
@@ -21,6 +23,9 @@ use crate::access::Permit;
 
 /// A cluster whose link was there within this time is likely to be back soon.
 const RECENT: Duration = Duration::from_secs(30);
+
+/// Open streams by which links may differ and one on the own thread is preferred.
+const AS_MUCH: usize = 64;
 
 /// All links of this process.
 pub(crate) struct Registry {
@@ -142,6 +147,16 @@ impl Registry {
         }
     }
 
+    /// The thread of one of the cluster's links, if it has any.
+    pub(crate) fn thread_of(&self, cluster: &ClusterName) -> Option<Id> {
+        let clusters = self.lock();
+        let links = clusters.entries.get(cluster)?.links.iter();
+        let threads = links
+            .filter(|link| link.is_healthy())
+            .map(|link| link.thread);
+        threads.choose(&mut rand::rng())
+    }
+
     /// The links that new requests may go to now.
     #[cfg(feature = "simulation")]
     pub(crate) fn owners(&self) -> Vec<Arc<Link>> {
@@ -150,7 +165,8 @@ impl Registry {
         links.filter(|link| link.is_healthy()).cloned().collect()
     }
 
-    /// Sends a request over the least loaded healthy link. What a link gives back
+    /// Sends a request over the least loaded healthy link, of those with about as much the
+    /// one on this thread. What a link gives back
     /// unsent, or has not looked at, goes to the next; where there is none, and one is
     /// likely to come, the request waits for it.
     pub(crate) async fn open(
@@ -242,8 +258,14 @@ impl Registry {
             .filter(|link| link.is_healthy())
             .cloned()
             .collect();
-        // Looked at once each: they change meanwhile.
-        links.sort_by_cached_key(|link| (link.is_overloaded(), link.open_streams()));
+        if links.len() > 1 {
+            let here = Handle::current().id();
+            // Looked at once each: they change meanwhile.
+            links.sort_by_cached_key(|link| {
+                let (open, is_elsewhere) = (link.open_streams(), link.thread != here);
+                (link.is_overloaded(), open / AS_MUCH, is_elsewhere, open)
+            });
+        }
         (links, just_started || entry.was_there())
     }
 

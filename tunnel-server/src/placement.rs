@@ -1,0 +1,209 @@
+//! Which thread serves a connection: that of the link to the cluster which its first bytes
+//! name. To wake a task on another thread costs as much as half of what a small request
+//! does (measured, see `bench/NOTES.md`).
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, recv};
+use service_kit::tasks::Spawner;
+use service_kit::workers::Workers;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
+use tokio::time::timeout;
+use tunnel_protocol::ClusterName;
+
+use crate::first_host::{self, Named};
+use crate::hosts::{HostOwner, Hosts};
+
+/// How long a connection's first bytes are waited for. Most send them at once; a load
+/// balancer's that is made ahead of need goes wherever its turn is.
+const FIRST_BYTES: Duration = Duration::from_millis(100);
+/// As much of them as is looked at: more than a hello of TLS or an ordinary head has.
+const LOOKED_AT: usize = 4096;
+
+/// The threads, and what is known of the links on them.
+pub(crate) struct Placement {
+    threads: Vec<Thread>,
+    turns: AtomicUsize,
+    hosts: Hosts,
+    thread_of: ThreadOf,
+}
+
+/// Gives the thread of a link to a cluster, if there is one.
+type ThreadOf = Box<dyn Fn(&ClusterName) -> Option<Id> + Send + Sync>;
+
+/// One of them.
+struct Thread {
+    id: Id,
+    /// Starts callers' tasks on it.
+    spawner: Spawner,
+}
+
+impl Placement {
+    /// `spawner` has the owner of the tasks that serve connections.
+    pub(crate) fn new(
+        workers: &Workers,
+        spawner: &Spawner,
+        hosts: Hosts,
+        thread_of: ThreadOf,
+    ) -> Self {
+        let ids = workers.runtimes().iter().map(Handle::id);
+        let threads = ids
+            .zip(workers.spawners(spawner))
+            .map(|(id, spawner)| Thread { id, spawner });
+        Self {
+            threads: threads.collect(),
+            turns: AtomicUsize::new(0),
+            hosts,
+            thread_of,
+        }
+    }
+
+    /// The thread for a connection that has not been read from; nothing where it is this
+    /// one.
+    pub(crate) async fn of(&self, stream: &TcpStream) -> Option<&Spawner> {
+        if self.threads.len() < 2 {
+            return None;
+        }
+        let thread = match self.of_its_cluster(stream).await {
+            Some(thread) => thread,
+            None => {
+                let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+                &self.threads[turn % self.threads.len()]
+            }
+        };
+        (thread.id != Handle::current().id()).then_some(&thread.spawner)
+    }
+
+    async fn of_its_cluster(&self, stream: &TcpStream) -> Option<&Thread> {
+        let named = stream.async_io(Interest::READABLE, || look(stream));
+        let Ok(Ok(Named::Host(host))) = timeout(FIRST_BYTES, named).await else {
+            return None;
+        };
+        let HostOwner::Cluster(cluster) = self.hosts.owner(&host)? else {
+            return None;
+        };
+        let id = (self.thread_of)(&cluster)?;
+        self.threads.iter().find(|thread| thread.id == id)
+    }
+}
+
+/// Looks at what has come, and leaves it where it is. A hello may come in two pieces.
+fn look(stream: &TcpStream) -> io::Result<Named> {
+    let mut bytes = [0; LOOKED_AT];
+    let (length, _) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
+    match first_host::named(&bytes[..length]) {
+        Named::NotYet if (1..LOOKED_AT).contains(&length) => Err(io::ErrorKind::WouldBlock.into()),
+        named => Ok(named),
+    }
+}
+
+/// A connection, and where it is to be served.
+pub(crate) enum Placed<S> {
+    Here(S),
+    /// On that thread, where it is attached first.
+    There(Spawner, Box<dyn FnOnce() -> io::Result<S> + Send>),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use service_kit::tasks::Tasks;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    struct Bench {
+        workers: Workers,
+        placement: Placement,
+        _tasks: Tasks,
+    }
+
+    /// The cluster `one` has its link on the last of the threads.
+    fn bench(threads: usize) -> Bench {
+        let (workers, tasks) = (Workers::start(threads).unwrap(), Tasks::new());
+        let hosts = Hosts {
+            base: "culvert.example".to_owned(),
+            extra: Vec::new(),
+        };
+        let last = workers.runtimes()[threads - 1].id();
+        let thread_of = move |cluster: &ClusterName| (cluster.as_str() == "one").then_some(last);
+        let placement = Placement::new(&workers, &tasks.spawner(), hosts, Box::new(thread_of));
+        Bench {
+            workers,
+            placement,
+            _tasks: tasks,
+        }
+    }
+
+    impl Bench {
+        /// Where a connection goes that begins like this.
+        async fn thread_for(&self, first: &str) -> Id {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut caller = TcpStream::connect(address).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let (one, other) = first.split_at(first.len() / 2);
+            caller.write_all(one.as_bytes()).await.unwrap();
+            let mut of = pin!(self.placement.of(&stream));
+            // Once it has seen that.
+            let seen = poll_fn(|cx| Poll::Ready(of.as_mut().poll(cx)));
+            let spawner = match seen.await {
+                Poll::Ready(spawner) => spawner,
+                Poll::Pending => {
+                    caller.write_all(other.as_bytes()).await.unwrap();
+                    of.await
+                }
+            };
+            let Some(spawner) = spawner else {
+                return Handle::current().id();
+            };
+            let (told, id) = oneshot::channel();
+            spawner.spawn(async move { told.send(Handle::current().id()).unwrap() });
+            id.await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_goes_to_its_clusters_link() {
+        let bench = bench(3);
+        let last = bench.workers.runtimes()[2].id();
+        for _ in 0..4 {
+            let head = "GET / HTTP/1.1\r\nHost: one.culvert.example\r\n\r\n";
+            assert_eq!(bench.thread_for(head).await, last);
+        }
+    }
+
+    #[tokio::test]
+    async fn others_take_turns() {
+        let bench = bench(3);
+        let mut seen = HashSet::new();
+        for host in ["two.culvert.example", "culvert.example", "one.example"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            seen.insert(bench.thread_for(&head).await);
+        }
+        assert_eq!(seen.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn one_that_says_nothing_is_not_waited_for() {
+        let bench = bench(2);
+        let seen = [bench.thread_for("").await, bench.thread_for("").await];
+        assert_ne!(seen[0], seen[1]);
+    }
+
+    #[tokio::test]
+    async fn with_one_thread_all_stays() {
+        let bench = bench(1);
+        assert_eq!(bench.thread_for("").await, Handle::current().id());
+    }
+}
