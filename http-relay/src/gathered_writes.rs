@@ -58,6 +58,9 @@ impl<T: AsyncWrite + Unpin> SendGathered<T> {
     /// woken for it.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         let mut gathered = lock(&self.0);
+        if gathered.failed.is_some() {
+            return;
+        }
         if let Poll::Ready(Err(error)) = gathered.poll_flush(cx) {
             gathered.failed = Some(error);
             cx.waker().wake_by_ref();

@@ -7,7 +7,7 @@ use rustls::server::Acceptor;
 /// Of a record of TLS that holds a handshake.
 const HANDSHAKE: u8 = 22;
 /// Header lines that are looked at.
-const LINES: usize = 32;
+const LINES: usize = 100;
 
 /// What first bytes tell.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! does (measured, see `bench/NOTES.md`).
 
 use std::io;
+use std::mem::replace;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -27,7 +28,9 @@ const LOOKED_AT: usize = 4096;
 /// The threads, and what is known of the links on them.
 pub(crate) struct Placement {
     threads: Vec<Thread>,
-    turns: AtomicUsize,
+    /// Apart, so that no rhythm of others puts all links on one thread.
+    turns_of_links: AtomicUsize,
+    turns_of_others: AtomicUsize,
     hosts: Hosts,
     thread_of: ThreadOf,
 }
@@ -56,7 +59,8 @@ impl Placement {
             .map(|(id, spawner)| Thread { id, spawner });
         Self {
             threads: threads.collect(),
-            turns: AtomicUsize::new(0),
+            turns_of_links: AtomicUsize::new(0),
+            turns_of_others: AtomicUsize::new(0),
             hosts,
             thread_of,
         }
@@ -68,35 +72,46 @@ impl Placement {
         if self.threads.len() < 2 {
             return None;
         }
-        let thread = match self.of_its_cluster(stream).await {
-            Some(thread) => thread,
-            None => {
-                let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-                &self.threads[turn % self.threads.len()]
-            }
+        let thread = match self.owner(stream).await {
+            Some(HostOwner::Cluster(cluster)) => self.of_links_to(&cluster),
+            // What most come for there is to be a link.
+            Some(HostOwner::Server) => Some(self.turn(&self.turns_of_links)),
+            None => None,
         };
+        let thread = thread.unwrap_or_else(|| self.turn(&self.turns_of_others));
         (thread.id != Handle::current().id()).then_some(&thread.spawner)
     }
 
-    async fn of_its_cluster(&self, stream: &TcpStream) -> Option<&Thread> {
-        let named = stream.async_io(Interest::READABLE, || look(stream));
-        let Ok(Ok(Named::Host(host))) = timeout(FIRST_BYTES, named).await else {
-            return None;
-        };
-        let HostOwner::Cluster(cluster) = self.hosts.owner(&host)? else {
-            return None;
-        };
-        let id = (self.thread_of)(&cluster)?;
+    fn of_links_to(&self, cluster: &ClusterName) -> Option<&Thread> {
+        let id = (self.thread_of)(cluster)?;
         self.threads.iter().find(|thread| thread.id == id)
+    }
+
+    fn turn(&self, turns: &AtomicUsize) -> &Thread {
+        let turn = turns.fetch_add(1, Ordering::Relaxed);
+        &self.threads[turn % self.threads.len()]
+    }
+
+    /// Whose host it is that the connection names.
+    async fn owner(&self, stream: &TcpStream) -> Option<HostOwner> {
+        let mut seen = 0;
+        let named = stream.async_io(Interest::READABLE, || look(stream, &mut seen));
+        match timeout(FIRST_BYTES, named).await {
+            Ok(Ok(Named::Host(host))) => self.hosts.owner(&host),
+            Ok(_) | Err(_) => None,
+        }
     }
 }
 
-/// Looks at what has come, and leaves it where it is. A hello may come in two pieces.
-fn look(stream: &TcpStream) -> io::Result<Named> {
+/// Looks at what has come, and leaves it where it is. A hello may come in two pieces: it is
+/// waited for as long as there is more each time. Who closes has a connection that can
+/// always be read, which would be looked at for ever.
+fn look(stream: &TcpStream, seen: &mut usize) -> io::Result<Named> {
     let mut bytes = [0; LOOKED_AT];
     let (length, _) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
+    let is_more = length > replace(seen, length);
     match first_host::named(&bytes[..length]) {
-        Named::NotYet if (1..LOOKED_AT).contains(&length) => Err(io::ErrorKind::WouldBlock.into()),
+        Named::NotYet if is_more && length < LOOKED_AT => Err(io::ErrorKind::WouldBlock.into()),
         named => Ok(named),
     }
 }
@@ -113,6 +128,7 @@ mod tests {
     use std::collections::HashSet;
     use std::future::poll_fn;
     use std::pin::pin;
+    use std::sync::mpsc;
     use std::task::Poll;
 
     use service_kit::tasks::Tasks;
@@ -186,12 +202,17 @@ mod tests {
     #[tokio::test]
     async fn others_take_turns() {
         let bench = bench(3);
-        let mut seen = HashSet::new();
-        for host in ["two.culvert.example", "culvert.example", "one.example"] {
-            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            seen.insert(bench.thread_for(&head).await);
+        for hosts in [
+            ["two.culvert.example", "one.example", "192.0.2.1"],
+            ["culvert.example"; 3],
+        ] {
+            let mut seen = HashSet::new();
+            for host in hosts {
+                let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+                seen.insert(bench.thread_for(&head).await);
+            }
+            assert_eq!(seen.len(), 3);
         }
-        assert_eq!(seen.len(), 3);
     }
 
     #[tokio::test]
@@ -199,6 +220,26 @@ mod tests {
         let bench = bench(2);
         let seen = [bench.thread_for("").await, bench.thread_for("").await];
         assert_ne!(seen[0], seen[1]);
+    }
+
+    /// On a thread of its own, whose timers would else not be asked either.
+    #[test]
+    fn one_that_closes_halfway_is_looked_at_no_more() {
+        let (placed, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let looking = async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let mut caller = TcpStream::connect(address).await.unwrap();
+                caller.write_all(b"G").await.unwrap();
+                caller.shutdown().await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                bench(2).placement.of(&stream).await;
+            };
+            service_kit::runtime::run(1, looking).unwrap();
+            placed.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 
     #[tokio::test]

@@ -35,6 +35,8 @@ use crate::tls_handshakes::TlsHandshakes;
 /// Open files that are no public connection: listeners, the admin port, files that
 /// are read, the runtime's own.
 const OTHER_FILES: usize = 64;
+/// Open files of one more thread's runtime.
+const THREADS_FILES: usize = 4;
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]
@@ -83,10 +85,11 @@ impl Server {
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let settings = &config.file.settings;
         let certificate = certificate(&config)?;
+        let workers = Workers::start(config.worker_threads)?;
         let tls = match &certificate {
             Some(certificate) => {
                 let tls = server_config(certificate.in_use.clone(), listener::ALPN)?;
-                Some(TlsHandshakes::new(tls))
+                Some(TlsHandshakes::new(tls, workers.runtimes()))
             }
             None => None,
         };
@@ -108,14 +111,13 @@ impl Server {
         if let Some(certificate) = &certificate {
             metrics.certificate(certificate.in_use.expires());
         }
-        let connections = connections(config.connections);
+        let connections = connections(config.connections, config.worker_threads);
         let limits = Limits::new(config.file.limits, connections, metrics.unproved());
         let hosts = Hosts {
             base: settings.base_domain.clone(),
             extra,
         };
         let registry = Arc::<Registry>::default();
-        let workers = Workers::start(config.worker_threads)?;
         let links = registry.clone();
         let front = PublicFront {
             proxy_protocol: settings.proxy_protocol,
@@ -275,10 +277,12 @@ fn certificate(config: &Config) -> Result<Option<Certificate>, BuildError> {
 /// As many as there may be at once. The accept loop waits for one to end rather
 /// than run into the system's limit, where accepting fails and so does whatever
 /// else opens a file.
-fn connections(wanted: u32) -> usize {
+fn connections(wanted: u32, threads: usize) -> usize {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let files = open_files::raise_limit();
-    let connections = files.saturating_sub(OTHER_FILES).clamp(1, wanted);
+    let connections = files
+        .saturating_sub(OTHER_FILES + THREADS_FILES * threads)
+        .clamp(1, wanted);
     if connections < wanted {
         tracing::warn!(
             open_files = files,

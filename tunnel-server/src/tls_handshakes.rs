@@ -7,12 +7,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::thread::available_parallelism;
 
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use service_kit::held_read::HeldRead;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio_rustls::server::TlsStream;
@@ -20,7 +20,7 @@ use tokio_rustls::{Accept, LazyConfigAcceptor};
 
 use crate::listener::Secured;
 
-/// For each thread, before others have their turn: some milliseconds of work.
+/// Of a thread's, before others have their turn: some milliseconds of work.
 const TURNS_PER_THREAD: usize = 4;
 
 /// Makes TLS of connections.
@@ -28,22 +28,26 @@ pub(crate) struct TlsHandshakes {
     config: Arc<ServerConfig>,
     /// Speaks HTTP/1.1 only.
     for_shared: Arc<ServerConfig>,
-    turns: Semaphore,
+    /// Of each thread its own: strangers choose on which they are.
+    turns: Vec<(Id, Semaphore)>,
 }
 
 impl TlsHandshakes {
-    pub(crate) fn new(config: ServerConfig) -> Self {
-        let threads = available_parallelism().map_or(1, usize::from);
-        Self::with_turns(config, TURNS_PER_THREAD * threads)
+    /// They are made on these runtimes, a thread each.
+    pub(crate) fn new(config: ServerConfig, runtimes: &[Handle]) -> Self {
+        Self::with_turns(config, runtimes, TURNS_PER_THREAD)
     }
 
-    fn with_turns(config: ServerConfig, turns: usize) -> Self {
+    fn with_turns(config: ServerConfig, runtimes: &[Handle], turns: usize) -> Self {
         let mut for_shared = config.clone();
         for_shared.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self {
             config: Arc::new(config),
             for_shared: Arc::new(for_shared),
-            turns: Semaphore::new(turns),
+            turns: runtimes
+                .iter()
+                .map(|runtime| (runtime.id(), Semaphore::new(turns)))
+                .collect(),
         }
     }
 
@@ -119,7 +123,10 @@ impl TlsHandshakes {
     }
 
     async fn turn(&self) -> io::Result<SemaphorePermit<'_>> {
-        self.turns.acquire().await.map_err(io::Error::other)
+        let here = Handle::current().id();
+        let own = self.turns.iter().find(|(id, _)| *id == here);
+        let (_, turns) = own.ok_or_else(|| io::Error::other("no thread of the server's"))?;
+        turns.acquire().await.map_err(io::Error::other)
     }
 }
 

@@ -1,5 +1,5 @@
-//! One current-thread runtime against work stealing: the real binaries with
-//! different numbers of worker threads, between a caller and an origin.
+//! One thread against more: the real binaries with different numbers of worker threads,
+//! between a caller and an origin. The server's share no work; the client's steal it.
 
 use std::time::Duration;
 

@@ -24,8 +24,9 @@ use crate::access::Permit;
 /// A cluster whose link was there within this time is likely to be back soon.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// Open streams by which links may differ and one on the own thread is preferred.
-const AS_MUCH: usize = 64;
+/// By as much of what the least loaded link has open may one on the own thread have more
+/// and be preferred: nothing where there is little.
+const ABOUT_AS_MUCH: usize = 8;
 
 /// All links of this process.
 pub(crate) struct Registry {
@@ -165,10 +166,9 @@ impl Registry {
         links.filter(|link| link.is_healthy()).cloned().collect()
     }
 
-    /// Sends a request over the least loaded healthy link, of those with about as much the
-    /// one on this thread. What a link gives back
-    /// unsent, or has not looked at, goes to the next; where there is none, and one is
-    /// likely to come, the request waits for it.
+    /// Sends a request over the least loaded healthy link; of several with about as much,
+    /// over one on this thread. What a link gives back unsent, or has not looked at, goes to
+    /// the next; where there is none, and one is likely to come, the request waits for it.
     pub(crate) async fn open(
         &self,
         permit: &Permit,
@@ -260,10 +260,13 @@ impl Registry {
             .collect();
         if links.len() > 1 {
             let here = Handle::current().id();
+            let least = links.iter().map(|link| link.open_streams()).min();
+            let about_as_much = least.map_or(0, |least| least + least / ABOUT_AS_MUCH);
             // Looked at once each: they change meanwhile.
             links.sort_by_cached_key(|link| {
                 let (open, is_elsewhere) = (link.open_streams(), link.thread != here);
-                (link.is_overloaded(), open / AS_MUCH, is_elsewhere, open)
+                let rank = if open <= about_as_much { 0 } else { open };
+                (link.is_overloaded(), rank, is_elsewhere, open)
             });
         }
         (links, just_started || entry.was_there())

@@ -83,7 +83,11 @@ impl Stage {
             .with_single_cert(vec![certificate.clone()], key)
             .unwrap();
         Self {
-            handshakes: Arc::new(TlsHandshakes::with_turns(config, TURNS)),
+            handshakes: Arc::new(TlsHandshakes::with_turns(
+                config,
+                &[Handle::current()],
+                TURNS,
+            )),
             certificate,
             computed,
         }
