@@ -11,11 +11,6 @@ use crate::generator::Entry;
 
 const LINK: u16 = 8080;
 const DOMAIN: &str = "culvert.test";
-/// Connections of a client, which it opens at once: for the watches, and its default
-/// where there are many clients.
-const SOCKETS: usize = 600;
-const SOCKETS_OF_MANY: usize = 10;
-
 pub(super) struct Localtunnel;
 
 #[async_trait(?Send)]
@@ -27,7 +22,7 @@ impl Peer for Localtunnel {
             link: Link::Plain,
             callers: Callers::Plain,
             carries: Carries::Http,
-            note: "600 connections a client where there is one: by itself it has 10, too few for the watches",
+            note: "10 connections a client, as by itself, which watches and WebSockets keep",
         }
     }
 
@@ -51,8 +46,6 @@ impl Peer for Localtunnel {
             LINK.to_string(),
             "--domain".to_owned(),
             DOMAIN.to_owned(),
-            "--max-sockets".to_owned(),
-            if links > 1 { SOCKETS_OF_MANY } else { SOCKETS }.to_string(),
         ];
         let entries = (0..links).map(|number| {
             Entry::plain(place.at(LINK)).with_host(format!("{}.{DOMAIN}", name(number)))

@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tunnel_protocol::limits::FRAME;
 
 use super::*;
 use crate::RelayError;
@@ -349,9 +350,9 @@ async fn bodies_that_wait_share_the_length_of_a_frame() {
         lengths.push(frame.into_data().unwrap().len());
         waiting.push((writer, body));
     }
-    let kib = |kib: usize| kib << 10;
-    assert_eq!(lengths[..4], [kib(64), kib(32), kib(64) / 3, kib(16)]);
-    assert_eq!(lengths[9], kib(8));
+    let part = |of: usize| FRAME as usize / of;
+    assert_eq!(lengths[..4], [1, 2, 3, 4].map(part));
+    assert_eq!(lengths[9], 8 << 10);
     // What was kept comes, and is longer again where nobody else waits.
     let (writer, mut body) = waiting.pop().unwrap();
     writer.finish().await.unwrap();
@@ -360,7 +361,7 @@ async fn bodies_that_wait_share_the_length_of_a_frame() {
     while let Some(frame) = body.frame().await {
         let length = frame.unwrap().into_data().unwrap().len();
         sum += length;
-        assert!(length == kib(64) || sum == WHOLE, "{length}");
+        assert!(length == part(1) || sum == WHOLE, "{length}");
     }
     assert_eq!(sum, WHOLE);
 }
@@ -371,7 +372,7 @@ async fn whoever_stands_still_waits_for_no_turn() {
     let link = watched.budget.link();
     let (_writer, mut still, _) = held(&link).await;
     block(&mut still).await;
-    assert_eq!(link.0.turns.frame(), 32 << 10);
+    assert_eq!(link.0.turns.frame(), FRAME as usize / 2);
     sleep(3 * LOOK).await;
-    assert_eq!(link.0.turns.frame(), 64 << 10);
+    assert_eq!(link.0.turns.frame(), FRAME as usize);
 }
