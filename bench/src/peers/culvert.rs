@@ -57,6 +57,8 @@ impl Peer for Culvert {
         let mut config = ServerConfig::new(BASE_DOMAIN, &format!("{}:0", Ipv4Addr::LOCALHOST));
         // What is measured is the way of a request, not where it would be held up.
         config.limits = Some(no_limits());
+        // What the client calls it over a longer way.
+        config.extra_hosts = vec![place.far.to_string()];
         let names: Vec<_> = (0..links).map(cluster).collect();
         for name in &names {
             let connector = new_token(TokenKind::Connector);
