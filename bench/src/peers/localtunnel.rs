@@ -11,6 +11,7 @@ use crate::generator::Entry;
 
 const LINK: u16 = 8080;
 const DOMAIN: &str = "culvert.test";
+
 pub(super) struct Localtunnel;
 
 #[async_trait(?Send)]
