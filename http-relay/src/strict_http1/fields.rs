@@ -75,14 +75,12 @@ impl Fields {
 
     /// Takes what stands at the start of `bytes` and is only more of the same.
     pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
-        let run = |same: fn(u8) -> bool| {
-            let other = bytes.iter().position(|byte| !same(*byte));
-            other.unwrap_or(bytes.len())
-        };
         match &mut self.at {
-            At::Value(Value::Any) => run(is_value_byte),
+            At::Value(Value::Any) => run(bytes, is_value_byte),
+            At::Value(Value::Text) => run(bytes, is_text_byte),
             At::Name { lower, length } => {
-                let count = run(is_token_byte);
+                let other = bytes.iter().position(|byte| !is_token_byte(*byte));
+                let count = other.unwrap_or(bytes.len());
                 for (place, byte) in lower.iter_mut().skip(*length).zip(&bytes[..count]) {
                     *place = byte.to_ascii_lowercase();
                 }
@@ -229,6 +227,45 @@ const TOKEN: [bool; 256] = {
     table
 };
 
+/// How many bytes at the start are `same`. As all of sixteen are asked, with no way out
+/// between them, the processor compares them at once.
+fn run(bytes: &[u8], same: impl Fn(u8) -> bool) -> usize {
+    let (sixteens, _) = bytes.as_chunks::<16>();
+    let whole = sixteens
+        .iter()
+        .take_while(|sixteen| sixteen.iter().fold(true, |all, byte| all & same(*byte)));
+    let whole = whole.count() * 16;
+    let mut rest = bytes.iter().skip(whole);
+    let other = rest.position(|byte| !same(*byte));
+    other.map_or(bytes.len(), |other| whole + other)
+}
+
+// Without branches, for `run`.
+
 fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
+}
+
+fn is_text_byte(byte: u8) -> bool {
+    is_value_byte(byte) & byte.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_at_the_first_other_byte() {
+        for length in 0..50 {
+            let mut bytes = vec![b'x'; length];
+            assert_eq!(run(&bytes, is_value_byte), length);
+            for at in (0..length).rev() {
+                bytes[at] = b'\r';
+                assert_eq!(run(&bytes, is_value_byte), at);
+            }
+        }
+        assert_eq!(run("x\t \u{e9}".as_bytes(), is_value_byte), 5);
+        assert_eq!(run("x\t \u{e9}".as_bytes(), is_text_byte), 3);
+        assert_eq!(run(b"\x7f", is_value_byte), 0);
+    }
 }

@@ -3,7 +3,6 @@
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::Connection;
@@ -11,7 +10,6 @@ use h2::{Ping, PingPong};
 use http_relay::body::error_chain;
 use http_relay::gathered_writes::{GatheredWrites, SendGathered};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tunnel_protocol::limits::{PING_EVERY, PING_TIMEOUT};
 
@@ -22,7 +20,7 @@ use super::link::Link;
 /// not answer those of the control stream.
 pub(super) async fn drive<T>(
     mut connection: Connection<GatheredWrites<T>, Bytes>,
-    writes: SendGathered<T>,
+    mut writes: SendGathered<T>,
     link: Arc<Link>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -34,43 +32,19 @@ pub(super) async fn drive<T>(
             None => pending().await,
         }
     };
+    // One write for all that is ready when it is polled.
+    let ends = poll_fn(|cx| {
+        let ended = Pin::new(&mut connection).poll(cx);
+        writes.poll(cx);
+        ended
+    });
     tokio::select! {
-        ended = gathered(connection, writes, &link) => if let Err(error) = ended {
+        ended = ends => if let Err(error) = ended {
             tracing::info!(error = error_chain(&error), "the connection broke");
         },
         () = silent => link.close("a ping was not answered"),
     }
     link.draining.cancel();
-}
-
-/// Where several streams are open, whoever is ready to send does so before the connection
-/// writes: one write takes all. A task that is woken runs next, before others that are
-/// ready, so that each request would be written alone.
-async fn gathered<T>(
-    mut connection: Connection<GatheredWrites<T>, Bytes>,
-    mut writes: SendGathered<T>,
-    link: &Link,
-) -> Result<(), h2::Error>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    loop {
-        let mut is_woken = false;
-        let ended = poll_fn(|cx| match std::mem::replace(&mut is_woken, true) {
-            false => {
-                let ended = Pin::new(&mut connection).poll(cx).map(Some);
-                writes.poll(cx);
-                ended
-            }
-            true => Poll::Ready(None),
-        });
-        if let Some(ended) = ended.await {
-            return ended;
-        }
-        if link.open_streams() > 1 {
-            yield_now().await;
-        }
-    }
 }
 
 /// Until a ping is not answered and nothing else comes, either: the answer may stand behind
