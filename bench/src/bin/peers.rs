@@ -18,7 +18,7 @@ struct Args {
     /// Fewer and shorter rounds: whether all works, not what is faster
     #[arg(long)]
     quick: bool,
-    /// Only these loads
+    /// Only these loads; those that the results' folder has of others stay
     #[arg(long, value_enum, value_name = "LOAD")]
     only: Vec<Load>,
     /// Only these peers; ours is always there
@@ -58,6 +58,9 @@ async fn run(args: Args) -> Result<()> {
     let effort = args.effort();
     let abouts = ready.iter().map(|ready| ready.peer.about()).collect();
     let mut report = Report::new(args.command(), effort, abouts, absent)?;
+    if !args.only.is_empty() {
+        report = report.beside_others(&args.results)?;
+    }
     let (spawner, origin) = (Spawner::new()?, Origin::start().await?);
     let stage = Stage {
         spawner: &spawner,

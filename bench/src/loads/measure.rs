@@ -1,9 +1,9 @@
 //! What is measured: names, units, and which way is better.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
     pub name: &'static str,
     pub unit: &'static str,
@@ -12,7 +12,7 @@ pub struct Measure {
     pub chart: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Better {
     More,

@@ -23,7 +23,7 @@ mod wstunnel;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use build::{Programs, Workshop};
 pub use part::{Part, Role};
@@ -31,7 +31,7 @@ pub use place::Place;
 pub use tunnel::{Running, Tunnel};
 
 /// What is known of a peer without running it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     pub name: &'static str,
     pub version: &'static str,
@@ -44,7 +44,7 @@ pub struct About {
     pub note: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Link {
     Tls,
@@ -69,7 +69,7 @@ impl Link {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Callers {
     Tls,
@@ -91,7 +91,7 @@ impl Callers {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Carries {
     /// It reads requests, and could refuse one.

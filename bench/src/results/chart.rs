@@ -132,27 +132,13 @@ fn bars(report: &Report, table: &Table, measure: usize) -> Vec<Bar> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::table::tests::example;
+    use super::super::tests::empty;
     use super::*;
-    use crate::generator::closed_loop::Times;
-    use crate::loads::Effort;
 
     #[test]
     fn it_has_a_bar_for_each_that_was_measured() {
-        let times = Times {
-            warm_up: Duration::ZERO,
-            time: Duration::ZERO,
-        };
-        let effort = Effort {
-            rounds: 2,
-            times,
-            quick: false,
-        };
-        let peers = crate::peers::all();
-        let peers = peers.iter().map(|peer| peer.about()).collect();
-        let report = Report::new("command".into(), effort, peers, Vec::new()).unwrap();
+        let report = empty(2);
         let chart = svg(&report, &example(), 0).unwrap();
         assert!(chart.starts_with("<svg"), "{chart}");
         assert!(chart.contains("culvert"), "{chart}");

@@ -1,6 +1,6 @@
 //! A run as a page of tables and charts.
 
-use super::{Figure, Report, Row, Table};
+use super::{Figure, Renewed, Report, Row, Table};
 use crate::loads::DIRECT;
 use crate::report;
 use crate::stats::{Spread, ratio};
@@ -43,6 +43,16 @@ pub(super) fn document(report: &Report) -> String {
         if table.load != load {
             load = &table.load;
             page.push_str(&format!("\n## {load}\n\n`{}`\n", table.command));
+            if let Some(renewed) = &table.renewed {
+                let Renewed {
+                    taken,
+                    commit,
+                    rounds,
+                } = renewed;
+                page.push_str(&format!(
+                    "\nTaken anew at {taken} of {commit}: {rounds} rounds.\n"
+                ));
+            }
         }
         page.push_str(&section(table));
     }

@@ -3,23 +3,25 @@
 mod chart;
 mod machine;
 mod markdown;
+mod renewed;
 mod table;
 mod ticks;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::loads::{Effort, Load};
 use crate::peers::About;
 use ticks::Ticks;
 
 pub use machine::Machine;
-pub use table::{Figure, Row, Table};
+pub use table::{Figure, Renewed, Row, Table};
 
 /// All of it; what `results.json` holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Report {
     /// What was called to make it.
     pub command: String,
@@ -35,12 +37,18 @@ pub struct Report {
     /// Since [`Report::begin`].
     #[serde(skip)]
     load: String,
+    /// Where its next table stands.
+    #[serde(skip)]
+    next: usize,
     /// When it began.
     #[serde(skip)]
     ticks: Option<Ticks>,
+    /// Where loads are measured anew, beside others of an earlier run.
+    #[serde(skip)]
+    renewed: Option<Renewed>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Settings {
     pub rounds: usize,
     pub warm_up_seconds: f64,
@@ -49,7 +57,8 @@ pub struct Settings {
 }
 
 /// A peer that was not measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Absent {
     pub about: About,
     pub reason: String,
@@ -84,13 +93,19 @@ impl Report {
             absent,
             tables: Vec::new(),
             load: String::new(),
+            next: 0,
             ticks: Ticks::read(),
+            renewed: None,
         })
     }
 
-    /// The tables that follow are of this load.
+    /// The tables that follow are of this load, and stand for those that an earlier run
+    /// had of it.
     pub(crate) fn begin(&mut self, load: Load) {
         self.load = load.name();
+        let earlier = self.tables.iter().position(|table| table.load == self.load);
+        self.next = earlier.unwrap_or(self.tables.len());
+        self.tables.retain(|table| table.load != self.load);
     }
 
     pub(crate) fn add(&mut self, mut table: Table) {
@@ -98,14 +113,19 @@ impl Report {
         // The same settings, and this load alone.
         let quick = if self.settings.quick { " --quick" } else { "" };
         table.command = format!("cargo xtask bench{quick} --only {}", self.load);
-        self.tables.push(table);
+        table.renewed.clone_from(&self.renewed);
+        self.tables.insert(self.next, table);
+        self.next += 1;
     }
 
     /// Writes `results.json`, `README.md` and a chart for each measure that has one; what
     /// an earlier run left of these in the folder is replaced.
     pub fn write(&mut self, folder: &Path) -> Result<()> {
-        let both = self.ticks.zip(Ticks::read());
-        self.stolen_percent = both.and_then(|(before, now)| now.stolen_since(before));
+        // Of a whole run's time.
+        if self.renewed.is_none() {
+            let both = self.ticks.zip(Ticks::read());
+            self.stolen_percent = both.and_then(|(before, now)| now.stolen_since(before));
+        }
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         for entry in std::fs::read_dir(folder)? {
@@ -123,5 +143,29 @@ impl Report {
         }
         std::fs::write(folder.join("README.md"), markdown::document(self))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::generator::closed_loop::Times;
+
+    /// Of all peers, without tables.
+    pub(super) fn empty(rounds: usize) -> Report {
+        let times = Times {
+            warm_up: Duration::ZERO,
+            time: Duration::ZERO,
+        };
+        let effort = Effort {
+            rounds,
+            times,
+            quick: false,
+        };
+        let peers = crate::peers::all();
+        let peers = peers.iter().map(|peer| peer.about()).collect();
+        Report::new("command".into(), effort, peers, Vec::new()).unwrap()
     }
 }

@@ -1,22 +1,36 @@
 //! Figures by case and measure, in rounds.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::loads::Measure;
 use crate::stats::Spread;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Table {
     pub load: String,
     pub title: String,
     /// Makes this table anew.
     pub command: String,
+    /// Where it was taken apart from the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<Renewed>,
     pub measures: Vec<Measure>,
     pub rows: Vec<Row>,
 }
 
+/// When, and by what, a load was measured anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// UTC, RFC 3339.
+    pub taken: String,
+    /// The checkout.
+    pub commit: String,
+    pub rounds: usize,
+}
+
 /// A case. The first is what the others' ratios are to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub case: String,
     /// Why there are no figures, or not all rounds.
@@ -26,8 +40,9 @@ pub struct Row {
 }
 
 /// A value a round; what does not apply is not a number, and null in JSON.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Figure {
+    #[serde(deserialize_with = "or_not_a_number")]
     pub values: Vec<f64>,
 }
 
@@ -42,6 +57,7 @@ impl Table {
             load: String::new(),
             title: title.to_owned(),
             command: String::new(),
+            renewed: None,
             measures: measures.to_vec(),
             rows: cases.map(row).collect(),
         }
@@ -112,6 +128,12 @@ impl Figure {
         let spread = Spread::of(there);
         spread.median.is_finite().then_some(spread)
     }
+}
+
+fn or_not_a_number<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(values)?;
+    let values = values.into_iter();
+    Ok(values.map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 #[cfg(test)]
