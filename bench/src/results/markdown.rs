@@ -1,6 +1,6 @@
 //! A run as a page of tables and charts.
 
-use super::{Figure, Renewed, Report, Row, Table};
+use super::{Figure, Report, Row, Table};
 use crate::loads::DIRECT;
 use crate::report;
 use crate::stats::{Spread, ratio};
@@ -44,14 +44,14 @@ pub(super) fn document(report: &Report) -> String {
             load = &table.load;
             page.push_str(&format!("\n## {load}\n\n`{}`\n", table.command));
             if let Some(renewed) = &table.renewed {
-                let Renewed {
-                    taken,
-                    commit,
-                    rounds,
-                } = renewed;
                 page.push_str(&format!(
-                    "\nTaken anew at {taken} of {commit}: {rounds} rounds.\n"
+                    "\nTaken anew at {} of {}: {} rounds",
+                    renewed.taken, renewed.commit, renewed.rounds
                 ));
+                if !renewed.without.is_empty() {
+                    page.push_str(&format!(", without {}", renewed.without.join(", ")));
+                }
+                page.push_str(".\n");
             }
         }
         page.push_str(&section(table));

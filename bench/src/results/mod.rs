@@ -17,7 +17,8 @@ use crate::peers::About;
 use ticks::Ticks;
 
 pub use machine::Machine;
-pub use table::{Figure, Renewed, Row, Table};
+pub use renewed::Renewed;
+pub use table::{Figure, Row, Table};
 
 /// All of it; what `results.json` holds.
 #[derive(Debug, Serialize, Deserialize)]

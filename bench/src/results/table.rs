@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Renewed;
 use crate::loads::Measure;
 use crate::stats::Spread;
 
@@ -17,16 +18,6 @@ pub struct Table {
     pub renewed: Option<Renewed>,
     pub measures: Vec<Measure>,
     pub rows: Vec<Row>,
-}
-
-/// When, and by what, a load was measured anew.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Renewed {
-    /// UTC, RFC 3339.
-    pub taken: String,
-    /// The checkout.
-    pub commit: String,
-    pub rounds: usize,
 }
 
 /// A case. The first is what the others' ratios are to.
