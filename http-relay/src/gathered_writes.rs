@@ -1,9 +1,10 @@
 //! What HTTP/2 writes while it is polled once, as one write.
 //!
 //! h2 flushes after each DATA frame: of many small answers each would be a record of TLS,
-//! a system call and a wake-up of the peer by itself. Here its flushes do nothing; whoever
-//! polls the connection sends what was gathered, each time after polling it.
+//! a system call and a wake-up of the peer by itself. Here its flushes do nothing;
+//! [`SendGathered::drive`] sends what was gathered, each time after polling it.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +37,7 @@ struct Gathered<T> {
 }
 
 /// Splits a connection into what h2 takes, and what sends what it has written: see
-/// [`SendGathered::poll`].
+/// [`SendGathered::drive`].
 pub fn gather<T>(inner: T) -> (GatheredWrites<T>, SendGathered<T>) {
     let gathered = Arc::new(Mutex::new(Gathered {
         inner,
@@ -53,10 +54,19 @@ fn lock<T>(gathered: &Mutex<Gathered<T>>) -> MutexGuard<'_, Gathered<T>> {
 }
 
 impl<T: AsyncWrite + Unpin> SendGathered<T> {
-    /// To be called whenever the connection's poll has returned, with the same context:
-    /// what cannot be sent yet wakes it. A failure is met by the connection, which is
-    /// woken for it.
-    pub fn poll(&mut self, cx: &mut Context<'_>) {
+    /// Runs h2's connection, by reference, as it is large, until it ends.
+    pub async fn drive<C: Future + Unpin>(mut self, mut connection: C) -> C::Output {
+        poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx);
+            self.poll(cx);
+            ended
+        })
+        .await
+    }
+
+    /// What cannot be sent yet wakes the task. A failure is met by the connection, which
+    /// is woken for it.
+    fn poll(&mut self, cx: &mut Context<'_>) {
         let mut gathered = lock(&self.0);
         if gathered.failed.is_some() {
             return;
@@ -163,8 +173,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for GatheredWrites<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
@@ -278,6 +286,25 @@ mod tests {
         send(&mut gathered).await;
         let error = io.flush().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_writes_goes_after_each_poll() {
+        let (mut io, gathered) = gather(peer(usize::MAX));
+        let seen = io.0.clone();
+        let mut polls = 0;
+        let connection = poll_fn(|cx| {
+            polls += 1;
+            for piece in [b"one ", b"two "] {
+                assert!(Pin::new(&mut io).poll_write(cx, piece).is_ready());
+            }
+            cx.waker().wake_by_ref();
+            (polls == 2)
+                .then_some("ended")
+                .map_or(Poll::Pending, Poll::Ready)
+        });
+        assert_eq!(gathered.drive(connection).await, "ended");
+        assert_eq!(lock(&seen).inner.writes, [8, 0, 8, 0]);
     }
 
     #[tokio::test]

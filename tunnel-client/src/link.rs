@@ -79,23 +79,21 @@ impl Link {
         let connection = Metered::new(connection, self.stats.traffic.clone());
         // The server's preface comes first.
         let connection = self.stalls.gauge(connection, PREFACE);
-        let (connection, mut writes) = gather(connection);
+        let (connection, writes) = gather(connection);
         let connection = TokioIo::new(connection);
         let mut connection =
             pin!(http2_settings(tasks.spawner()).serve_connection(connection, service));
         let mut goodbye = pin!(Some(self.goodbye.now.cancelled()));
-        let ended = poll_fn(|cx| {
+        let serving = poll_fn(|cx| {
             if let Some(goodbye_now) = goodbye.as_mut().as_pin_mut()
                 && goodbye_now.poll(cx).is_ready()
             {
                 connection.as_mut().graceful_shutdown();
                 goodbye.set(None);
             }
-            let ended = connection.as_mut().poll(cx);
-            writes.poll(cx);
-            ended
+            connection.as_mut().poll(cx)
         });
-        match ended.await {
+        match writes.drive(serving).await {
             Ok(()) => "closed".to_owned(),
             Err(error) => error_chain(&error),
         }

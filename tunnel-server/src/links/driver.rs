@@ -1,7 +1,6 @@
 //! Runs a link's HTTP/2 until the connection ends.
 
-use std::future::{pending, poll_fn};
-use std::pin::Pin;
+use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use super::link::Link;
 /// not answer those of the control stream.
 pub(super) async fn drive<T>(
     mut connection: Connection<GatheredWrites<T>, Bytes>,
-    mut writes: SendGathered<T>,
+    writes: SendGathered<T>,
     link: Arc<Link>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -32,14 +31,8 @@ pub(super) async fn drive<T>(
             None => pending().await,
         }
     };
-    // One write for all that is ready when it is polled.
-    let ends = poll_fn(|cx| {
-        let ended = Pin::new(&mut connection).poll(cx);
-        writes.poll(cx);
-        ended
-    });
     tokio::select! {
-        ended = ends => if let Err(error) = ended {
+        ended = writes.drive(&mut connection) => if let Err(error) = ended {
             tracing::info!(error = error_chain(&error), "the connection broke");
         },
         () = silent => link.close("a ping was not answered"),
