@@ -23,6 +23,7 @@ mod metrics;
 mod pages;
 mod placement;
 mod plain_http;
+mod program;
 mod proxy_protocol;
 mod public_listener;
 mod seldom;
@@ -36,4 +37,5 @@ mod trusted_proxies;
 
 pub use audit::{AuditError, OnFailure};
 pub use config::{Config, ConfigError};
+pub use program::main;
 pub use server::{BuildError, Server};
