@@ -12,6 +12,9 @@ use super::under_callgrind::Totals;
 
 /// Two runs of the same programs differ by less: timers, and who comes first.
 const NOISE: f64 = 0.04;
+/// And by less than this part of what all programs together cost: a megabyte is nothing to
+/// the sidecar, but it comes in more pieces, or fewer.
+const NOISE_OF_ALL: f64 = 0.003;
 
 /// Instructions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub struct Change {
     pub program: String,
     pub before: Option<u64>,
     pub now: u64,
+    /// Of all programs.
+    all_before: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +80,13 @@ impl Costs {
     /// All of these beside earlier ones.
     pub fn since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = Change> + 'a {
         self.instructions.iter().flat_map(move |(way, programs)| {
+            let before = before.instructions.get(way);
             programs.iter().map(move |(program, now)| Change {
                 way: way.clone(),
                 program: program.clone(),
-                before: before
-                    .instructions
-                    .get(way)
-                    .and_then(|costs| costs.get(program))
-                    .copied(),
+                before: before.and_then(|costs| costs.get(program)).copied(),
                 now: *now,
+                all_before: before.map_or(0, |costs| costs.values().sum()),
             })
         })
     }
@@ -95,11 +98,15 @@ impl Change {
     }
 
     pub fn verdict(&self) -> Verdict {
-        match self.ratio() {
-            None => Verdict::New,
-            Some(ratio) if ratio > 1.0 + NOISE => Verdict::More,
-            Some(ratio) if ratio < 1.0 - NOISE => Verdict::Less,
-            Some(_) => Verdict::Same,
+        let Some(before) = self.before else {
+            return Verdict::New;
+        };
+        let (now, before) = (self.now as f64, before as f64);
+        let noise = f64::max(NOISE * before, NOISE_OF_ALL * self.all_before as f64);
+        match now - before {
+            more if more > noise => Verdict::More,
+            less if less < -noise => Verdict::Less,
+            _ => Verdict::Same,
         }
     }
 }
@@ -153,6 +160,21 @@ mod tests {
             .map(|change| change.verdict())
             .collect();
         assert_eq!(new, [Verdict::New]);
+    }
+
+    #[test]
+    fn a_small_part_of_the_whole_is_chance() {
+        let costs = |small| {
+            let many = Totals::from([("small", small), ("large", 10_000)]);
+            let mut costs = Costs::default();
+            costs.add(Way::Megabyte, &Totals::new(), &many, 1);
+            costs
+        };
+        for (now, verdict) in [(125, Verdict::Same), (140, Verdict::More)] {
+            let (now, before) = (costs(now), costs(100));
+            let small = now.since(&before).find(|change| change.program == "small");
+            assert_eq!(small.unwrap().verdict(), verdict);
+        }
     }
 
     #[test]
