@@ -57,10 +57,11 @@ async fn run(args: Args) -> Result<()> {
     }
     let effort = args.effort();
     let abouts = ready.iter().map(|ready| ready.peer.about()).collect();
-    let mut report = Report::new(args.command(), effort, abouts, absent)?;
-    if !args.only.is_empty() {
-        report = report.beside_others(&args.results)?;
-    }
+    let report = Report::new(args.command(), effort, abouts, absent)?;
+    let mut report = match args.only.is_empty() {
+        true => report.instead_of_others(&args.results)?,
+        false => report.beside_others(&args.results)?,
+    };
     let (spawner, origin) = (Spawner::new()?, Origin::start().await?);
     let stage = Stage {
         spawner: &spawner,

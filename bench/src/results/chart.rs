@@ -94,9 +94,11 @@ fn svg(report: &Report, table: &Table, measure: usize) -> Result<String> {
             let value = format!("{}{cut}", number(median));
             area.draw(&Text::new(value, (x(highest) + 6, middle), behind.clone()))?;
         }
+        let renewed = table.renewed.as_ref();
+        let taken = renewed.map_or(&report.taken, |renewed| &renewed.taken);
         let made = format!(
             "{} at {}; blue: Culvert, grey: encrypted, light grey: not encrypted",
-            table.command, report.taken
+            table.command, taken
         );
         area.draw(&Text::new(made, (12, height - 22), font(11)))?;
         area.present()?;

@@ -1,6 +1,6 @@
 //! A run as a page of tables and charts.
 
-use super::{Figure, Report, Row, Table};
+use super::{Figure, Missing, Report, Row, Table};
 use crate::loads::DIRECT;
 use crate::report;
 use crate::stats::{Spread, ratio};
@@ -49,7 +49,8 @@ pub(super) fn document(report: &Report) -> String {
                     renewed.taken, renewed.commit, renewed.rounds
                 ));
                 if !renewed.without.is_empty() {
-                    page.push_str(&format!(", without {}", renewed.without.join(", ")));
+                    let names: Vec<_> = renewed.without.iter().map(missing).collect();
+                    page.push_str(&format!(", without {}", names.join(", ")));
                 }
                 page.push_str(".\n");
             }
@@ -139,6 +140,13 @@ fn has_ratios(table: &Table, measure: usize) -> bool {
         .get(measure)
         .is_some_and(|measure| measure.chart);
     has_chart && (1..table.rows.len()).any(|case| table.of_first(case, measure).is_some())
+}
+
+fn missing(missing: &Missing) -> String {
+    match &missing.reason {
+        Some(reason) => format!("{} ({})", missing.name, one_line(reason)),
+        None => missing.name.clone(),
+    }
 }
 
 fn spread(spread: Spread) -> String {

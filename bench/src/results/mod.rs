@@ -7,6 +7,7 @@ mod renewed;
 mod table;
 mod ticks;
 
+use std::mem::take;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -17,7 +18,7 @@ use crate::peers::About;
 use ticks::Ticks;
 
 pub use machine::Machine;
-pub use renewed::Renewed;
+pub use renewed::{Missing, Renewed};
 pub use table::{Figure, Row, Table};
 
 /// All of it; what `results.json` holds.
@@ -41,6 +42,9 @@ pub struct Report {
     /// Where its next table stands.
     #[serde(skip)]
     next: usize,
+    /// Its tables of the earlier run.
+    #[serde(skip)]
+    replaced: Vec<Table>,
     /// When it began.
     #[serde(skip)]
     ticks: Option<Ticks>,
@@ -95,6 +99,7 @@ impl Report {
             tables: Vec::new(),
             load: String::new(),
             next: 0,
+            replaced: Vec::new(),
             ticks: Ticks::read(),
             renewed: None,
         })
@@ -104,9 +109,12 @@ impl Report {
     /// had of it.
     pub(crate) fn begin(&mut self, load: Load) {
         self.load = load.name();
-        let earlier = self.tables.iter().position(|table| table.load == self.load);
+        let is_its = |table: &Table| table.load == self.load;
+        let earlier = self.tables.iter().position(is_its);
         self.next = earlier.unwrap_or(self.tables.len());
-        self.tables.retain(|table| table.load != self.load);
+        let (earlier, others) = take(&mut self.tables).into_iter().partition(is_its);
+        self.tables = others;
+        self.replaced = earlier;
     }
 
     pub(crate) fn add(&mut self, mut table: Table) {
@@ -114,7 +122,10 @@ impl Report {
         // The same settings, and this load alone.
         let quick = if self.settings.quick { " --quick" } else { "" };
         table.command = format!("cargo xtask bench{quick} --only {}", self.load);
-        table.renewed.clone_from(&self.renewed);
+        table.renewed = self
+            .renewed
+            .as_ref()
+            .map(|renewed| renewed.of(&self.replaced));
         self.tables.insert(self.next, table);
         self.next += 1;
     }

@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::Report;
-use crate::loads::Load;
+use super::{Report, Table};
 
 /// When, and by what, a load was measured anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +15,29 @@ pub struct Renewed {
     /// The checkout.
     pub commit: String,
     pub rounds: usize,
-    /// Names of the peers that the earlier run had, and this one has not.
+    /// Peers that the earlier run had there, and this one has not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub without: Vec<String>,
+    pub without: Vec<Missing>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    pub name: String,
+    /// Where it was not left out on purpose.
+    pub reason: Option<String>,
+}
+
+impl Renewed {
+    /// What is to be said of a load of which these tables were there.
+    pub(super) fn of(&self, earlier: &[Table]) -> Self {
+        let is_there = |name: &str| {
+            let mut rows = earlier.iter().flat_map(|table| &table.rows);
+            rows.any(|row| row.case.starts_with(name))
+        };
+        let mut own = self.clone();
+        own.without.retain(|missing| is_there(&missing.name));
+        own
+    }
 }
 
 impl Report {
@@ -28,49 +46,79 @@ impl Report {
     /// this run's alone.
     ///
     /// # Errors
-    /// A whole run's results are there, of another machine, of other peers, or made with
-    /// other settings: they took an hour, and are not thrown away for a part.
+    /// As [`Self::instead_of_others`], where they differ.
     pub fn beside_others(self, folder: &Path) -> Result<Self> {
-        let path = folder.join("results.json");
-        if !path.exists() {
+        let Some(earlier) = Self::read(folder)? else {
             return Ok(self);
-        }
-        // Names of measures and peers are of the program's life.
-        let text = std::fs::read_to_string(&path)?.leak();
-        let earlier: Self =
-            serde_json::from_str(text).with_context(|| format!("{}", path.display()))?;
+        };
         if let Some(differs) = self.differs_from(&earlier) {
-            if earlier.is_whole() {
-                bail!(
-                    "{}: of another {differs}; give another folder with --results, or measure \
-                     all loads",
-                    path.display()
-                );
-            }
-            eprintln!("{} is replaced: of another {differs}", path.display());
-            return Ok(self);
+            let reason = format!("it is of another {differs}");
+            return self.in_its_place(&earlier, folder, &reason);
         }
-        let missing = earlier
-            .peers
-            .iter()
-            .filter(|about| !self.peers.contains(about));
+        let are_missing = earlier.peers.iter();
+        let are_missing = are_missing.filter(|about| !self.peers.contains(about));
+        let without = are_missing.map(|about| {
+            let mut absent = self.absent.iter();
+            let absent = absent.find(|absent| absent.about.name == about.name);
+            Missing {
+                name: about.name.to_owned(),
+                reason: absent.map(|absent| absent.reason.clone()),
+            }
+        });
         Ok(Self {
             renewed: Some(Renewed {
+                without: without.collect(),
                 taken: self.taken,
                 commit: self.machine.commit,
                 rounds: self.settings.rounds,
-                without: missing.map(|about| about.name.to_owned()).collect(),
             }),
             ..earlier
         })
     }
 
-    /// Whether it has all loads of all peers, at their full length.
+    /// This run, for which the folder's results are to go.
+    ///
+    /// # Errors
+    /// Those are a whole run's, and this one is not: they took an hour.
+    pub fn instead_of_others(self, folder: &Path) -> Result<Self> {
+        if self.is_whole() {
+            return Ok(self);
+        }
+        match Self::read(folder)? {
+            Some(earlier) => self.in_its_place(&earlier, folder, "this run is a part"),
+            None => Ok(self),
+        }
+    }
+
+    /// A part in an earlier run's place.
+    fn in_its_place(self, earlier: &Self, folder: &Path, reason: &str) -> Result<Self> {
+        if earlier.is_whole() {
+            bail!(
+                "{} has a whole run, which is not replaced: {reason}; give another folder with \
+                 --results, or measure all loads",
+                folder.display()
+            );
+        }
+        Ok(self)
+    }
+
+    /// What is in a folder, if there is something.
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join("results.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        // Names of measures and peers are of the program's life.
+        let text = std::fs::read_to_string(&path)?.leak();
+        let report = serde_json::from_str(text).with_context(|| format!("{}", path.display()))?;
+        Ok(Some(report))
+    }
+
+    /// Whether it was to have all loads of all peers, at their full length, as they were at
+    /// its time.
     fn is_whole(&self) -> bool {
-        let mut loads = Load::value_variants().iter();
-        let is_there = |load: &Load| self.tables.iter().any(|table| table.load == load.name());
-        let peers = self.peers.len() + self.absent.len();
-        !self.settings.quick && peers == crate::peers::all().len() && loads.all(is_there)
+        let parts = ["--quick", "--only", "--peer"];
+        !parts.iter().any(|part| self.command.contains(part))
     }
 
     fn differs_from(&self, earlier: &Self) -> Option<&'static str> {
@@ -90,6 +138,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Absent;
     use super::super::table::tests::example;
     use super::super::tests::empty;
     use super::*;
@@ -133,25 +182,31 @@ mod tests {
         assert_eq!(page.matches("Taken anew at").count(), 1, "{page}");
     }
 
-    /// A run on another machine, of these loads.
-    fn of_another_machine(loads: &[Load]) -> Report {
+    fn of_another_machine(command: &str) -> Report {
         let mut other = empty(3);
+        other.command = command.into();
         other.machine.processors += 1;
-        for load in loads {
-            measure(&mut other, *load, 1.0);
-        }
+        measure(&mut other, Load::Far, 1.0);
         other
+    }
+
+    fn part() -> Report {
+        let mut part = empty(3);
+        part.command = "cargo xtask bench --quick".into();
+        part
     }
 
     #[test]
     fn a_whole_run_of_another_machine_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
-        let mut other = of_another_machine(Load::value_variants());
+        let mut other = of_another_machine("cargo xtask bench --rounds 3");
         other.write(folder.path()).unwrap();
-        let refused = empty(3).beside_others(folder.path()).unwrap_err();
+        let refused = part().beside_others(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("of another machine"), "{refused}");
+        assert!(part().instead_of_others(folder.path()).is_err());
         assert!(
-            refused.to_string().contains("of another machine"),
-            "{refused}"
+            empty(3).instead_of_others(folder.path()).is_ok(),
+            "it is whole"
         );
         let elsewhere = tempfile::tempdir().unwrap();
         assert!(
@@ -163,25 +218,37 @@ mod tests {
     #[test]
     fn a_part_of_another_machine_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let mut other = of_another_machine(&[Load::Far]);
+        let mut other = of_another_machine("cargo xtask bench --only far");
         other.write(folder.path()).unwrap();
-        let report = empty(3).beside_others(folder.path()).unwrap();
-        assert!(report.tables.is_empty() && report.renewed.is_none());
+        for report in [
+            part().beside_others(folder.path()),
+            part().instead_of_others(folder.path()),
+        ] {
+            let report = report.unwrap();
+            assert!(report.tables.is_empty() && report.renewed.is_none());
+        }
     }
 
     #[test]
-    fn peers_that_a_part_has_not_are_named() {
+    fn peers_that_a_part_has_not_are_named_where_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let mut whole = empty(3);
         measure(&mut whole, Load::Far, 1.0);
         whole.write(folder.path()).unwrap();
         let mut part = empty(3);
-        let missing = part.peers.pop().unwrap();
+        let missing = [part.peers.pop().unwrap(), part.peers.pop().unwrap()];
+        part.absent.push(Absent {
+            about: missing[0],
+            reason: "it does not build".into(),
+        });
         let mut part = part.beside_others(folder.path()).unwrap();
+        for table in &mut part.tables {
+            table.rows[2].case = format!("{} + kubectl proxy", missing[0].name);
+        }
         measure(&mut part, Load::Far, 2.0);
         part.write(folder.path()).unwrap();
         let page = std::fs::read_to_string(folder.path().join("README.md")).unwrap();
-        let told = format!("3 rounds, without {}.", missing.name);
+        let told = format!("3 rounds, without {} (it does not build).", missing[0].name);
         assert!(page.contains(&told), "{page}");
     }
 }
