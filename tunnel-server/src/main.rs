@@ -1,4 +1,4 @@
-//! `tunnel-server`, which is all in its library.
+//! `tunnel-server`, which is all in its library but for the allocator: a program has one.
 
 use std::process::ExitCode;
 
